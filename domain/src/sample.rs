@@ -53,6 +53,18 @@ pub trait FieldValue: Sized + Serialize {
 
     fn from_json(value: &Value) -> Option<Self>;
     fn from_text(text: &str) -> Option<Self>;
+    fn to_quantity(&self) -> Quantity;
+    /// `None` where the quantity is of another kind.
+    fn from_quantity(quantity: Quantity) -> Option<Self>;
+}
+
+/// A known field's value, whatever its kind: for what goes through all fields alike, such as the raw block format.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Quantity {
+    Number(f64),
+    Flag(bool),
+    Wheels([f64; 4]),
+    Codes(Vec<String>),
 }
 
 impl FieldValue for f64 {
@@ -65,6 +77,17 @@ impl FieldValue for f64 {
 
     fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+
+    fn to_quantity(&self) -> Quantity {
+        Quantity::Number(*self)
+    }
+
+    fn from_quantity(quantity: Quantity) -> Option<Self> {
+        match quantity {
+            Quantity::Number(value) => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -88,6 +111,17 @@ impl FieldValue for bool {
             _ => None,
         }
     }
+
+    fn to_quantity(&self) -> Quantity {
+        Quantity::Flag(*self)
+    }
+
+    fn from_quantity(quantity: Quantity) -> Option<Self> {
+        match quantity {
+            Quantity::Flag(value) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 impl FieldValue for [f64; 4] {
@@ -102,6 +136,17 @@ impl FieldValue for [f64; 4] {
     fn from_text(text: &str) -> Option<Self> {
         let wheels: Vec<f64> = list(text).map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
         wheels.try_into().ok()
+    }
+
+    fn to_quantity(&self) -> Quantity {
+        Quantity::Wheels(*self)
+    }
+
+    fn from_quantity(quantity: Quantity) -> Option<Self> {
+        match quantity {
+            Quantity::Wheels(value) => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -119,6 +164,17 @@ impl FieldValue for Vec<String> {
 
     fn from_text(text: &str) -> Option<Self> {
         Some(list(text).map(str::to_owned).collect())
+    }
+
+    fn to_quantity(&self) -> Quantity {
+        Quantity::Codes(self.clone())
+    }
+
+    fn from_quantity(quantity: Quantity) -> Option<Self> {
+        match quantity {
+            Quantity::Codes(value) => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -212,6 +268,28 @@ macro_rules! sample {
                     $(stringify!($name) => self.$name.as_ref().and_then(|v| serde_json::to_value(v).ok()),)*
                     _ => None,
                 }
+            }
+
+            /// Shows every known field's value with its place in [`FIELDS`].
+            pub fn quantities(&self, mut see: impl FnMut(usize, Quantity)) {
+                let mut place = 0;
+                $(
+                    if let Some(value) = &self.$name {
+                        see(place, value.to_quantity());
+                    }
+                    place += 1;
+                )*
+                debug_assert_eq!(place, FIELDS.len());
+            }
+
+            /// Sets every field to what is given for its place in [`FIELDS`]; of another kind than the field's is unknown.
+            pub fn set_quantities(&mut self, mut give: impl FnMut(usize) -> Option<Quantity>) {
+                let mut place = 0;
+                $(
+                    self.$name = give(place).and_then(<$type>::from_quantity);
+                    place += 1;
+                )*
+                debug_assert_eq!(place, FIELDS.len());
             }
 
             /// Forgets every field whose class is not allowed. Unknown fields have no known class, so they stay only

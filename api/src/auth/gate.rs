@@ -1,0 +1,141 @@
+//! The gate: finds the operation in the table, checks the token and its scopes, and only then lets the request in. The body
+//! has not been read by then.
+
+use std::future::{Ready, ready};
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+    web,
+};
+use odograph_domain::id::{ClientId, TenantId};
+use odograph_store::TenantStore;
+
+use super::token::{Grant, TokenError};
+use crate::{
+    access::{self, Access, Scope},
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// Who calls, once the gate has let them in.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    grant: Grant,
+}
+
+impl Caller {
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.grant.tenant
+    }
+
+    pub(crate) fn client(&self) -> ClientId {
+        self.grant.client
+    }
+
+    /// Whether the token also has the scope that widens the operation.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.grant.scopes.contains(&scope)
+    }
+
+    /// The caller's tenant's data, in the caller's name.
+    pub(crate) fn store(&self, state: &ApiState) -> TenantStore {
+        state.store.tenant(self.grant.tenant).acting_as(self.grant.client)
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().cloned();
+        ready(caller.ok_or_else(|| Problem::internal("a handler asks who calls behind an operation that is public")))
+    }
+}
+
+pub(crate) async fn gate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    // What the table does not know falls through to a 404 or a 405; nothing else is registered, see the tests.
+    if let Some(operation) = access::operation(request.method(), &pattern(&request)) {
+        match admit(&request, operation.access) {
+            Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
+            Ok(None) => {}
+            Err(problem) => return Ok(request.error_response(problem)),
+        }
+    }
+    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+/// The pattern of the route that will answer. Asked with the path the router itself goes by: with the raw one, an escaped
+/// letter would find no pattern here and a handler there.
+pub(crate) fn pattern(request: &ServiceRequest) -> String {
+    request
+        .resource_map()
+        .match_pattern(request.match_info().as_str())
+        .unwrap_or_default()
+}
+
+fn admit(request: &ServiceRequest, access: Access) -> Result<Option<Caller>, Problem> {
+    let Some(required) = access.required() else {
+        return Ok(None);
+    };
+    let state = request
+        .app_data::<web::Data<ApiState>>()
+        .ok_or_else(|| Problem::internal("the application has no state"))?;
+    let token = bearer(request)?;
+    let grant = state
+        .signer
+        .verify(&state.issuer, token, state.clock.now())
+        .map_err(|error| refused(&error))?;
+    if !grant.scopes.contains(&required) {
+        let challenge = format!(r#"Bearer error="insufficient_scope", scope="{required}""#);
+        return Err(Problem::new(
+            Code::InsufficientScope,
+            format!("this needs a token with the scope {required}"),
+        )
+        .with_header(header::WWW_AUTHENTICATE, challenge));
+    }
+    Ok(Some(Caller { grant }))
+}
+
+fn bearer(request: &ServiceRequest) -> Result<&str, Problem> {
+    let wanted = || {
+        Problem::new(
+            Code::Unauthenticated,
+            "wanted the header `Authorization: Bearer <access token>`; POST /v1/oauth/token issues one",
+        )
+        .with_header(header::WWW_AUTHENTICATE, "Bearer")
+    };
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(wanted)?;
+    match given.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        _ => Err(wanted()),
+    }
+}
+
+fn refused(error: &TokenError) -> Problem {
+    let (code, detail) = match error {
+        TokenError::Expired(at) => (
+            Code::TokenExpired,
+            format!("the token expired at {at}; ask for a new one"),
+        ),
+        // Why exactly a token does not verify is of use to whoever forges one.
+        _ => (
+            Code::Unauthenticated,
+            "the access token is not one this service issued, or it was altered".to_owned(),
+        ),
+    };
+    Problem::new(code, detail)
+        .because(error)
+        .with_header(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
+}

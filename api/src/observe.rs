@@ -1,0 +1,180 @@
+//! The outermost layer: gives every request its id, every error the one shape, every answer its headers, and writes the
+//! access log. Log lines carry the route pattern, never the path: a path can hold a name somebody chose for a driver.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+use futures_util::FutureExt;
+
+use crate::{
+    access,
+    auth::gate,
+    problem::{Code, Problem, REQUEST_ID},
+    state::ApiState,
+};
+
+pub(crate) async fn observe(
+    state: web::Data<ApiState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = request_id(request.headers()).unwrap_or_else(|| state.ids.uuid().to_string());
+    let method = request.method().clone();
+    let pattern = gate::pattern(&request);
+
+    // A handler that panics must not take the connection, nor the answer, with it.
+    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let result = match tokio::time::timeout(state.limits.request_timeout, answer).await {
+        Ok(Ok(Ok(response))) => Ok(shaped(response.map_into_boxed_body(), &pattern, &id)),
+        Ok(Ok(Err(error))) => Err(problem_of(&error).at(&id)),
+        Ok(Err(_panic)) => Err(Problem::internal("a handler panicked").at(&id)),
+        Err(_elapsed) => Err(
+            Problem::new(Code::Timeout, "no answer was found in time; try again later")
+                .retry_after(std::time::Duration::from_secs(5))
+                .at(&id),
+        ),
+    };
+    let (status, problem) = match &result {
+        Ok(response) => (
+            response.status(),
+            response.response().error().and_then(Error::as_error::<Problem>),
+        ),
+        Err(problem) => (problem.code().status(), Some(problem)),
+    };
+    log(&id, method.as_str(), &pattern, status.as_u16(), started, problem);
+    result.map_err(Error::from)
+}
+
+/// An id a caller may give: 1 to 64 letters, digits, `.`, `_` or `-`. Anything else is replaced by one of ours.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let sound = (1..=64).contains(&given.len())
+        && given
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    sound.then(|| given.to_owned())
+}
+
+/// The answer with its headers; an error in the one shape, whoever made it.
+fn shaped(response: ServiceResponse<BoxBody>, pattern: &str, id: &str) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let mut response = match response.response().error() {
+        Some(error) => {
+            let problem = problem_of(error).at(id);
+            let answer = HttpResponse::from_error(problem);
+            response.into_response(answer)
+        }
+        // The token endpoint's errors have a shape of their own (RFC 6749); they come as JSON without an error behind them.
+        None if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) => {
+            let answer = HttpResponse::from_error(Problem::from_status(status).at(id));
+            response.into_response(answer)
+        }
+        None => response,
+    };
+    if response.status() == actix_web::http::StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(methods) = HeaderValue::from_str(&access::allowed_methods(pattern))
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    set_headers(response.headers_mut(), pattern, id);
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    kind.starts_with("application/json") || kind.starts_with("application/problem+json")
+}
+
+fn problem_of(error: &Error) -> Problem {
+    match error.as_error::<Problem>() {
+        Some(problem) => problem.clone(),
+        None => Problem::from_status(error.as_response_error().status_code()).because(error),
+    }
+}
+
+fn set_headers(headers: &mut HeaderMap, pattern: &str, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static(REQUEST_ID), id);
+    }
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
+        (header::CONTENT_SECURITY_POLICY, policy(pattern)),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// The documentation's pages bring scripts, styles and images of their own; nothing else has any.
+fn policy(pattern: &str) -> &'static str {
+    if pattern.starts_with("/docs") {
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    }
+}
+
+fn log(id: &str, method: &str, pattern: &str, status: u16, started: Instant, problem: Option<&Problem>) {
+    let route = if pattern.is_empty() { "none" } else { pattern };
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+    let code = problem.map_or("", |problem| problem.code().as_str());
+    let cause = problem.and_then(Problem::cause).unwrap_or_default();
+    if status >= 500 {
+        tracing::error!(
+            request.id = id,
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            elapsed_ms,
+            problem.code = code,
+            problem.cause = cause,
+            "request failed"
+        );
+    } else {
+        tracing::info!(
+            request.id = id,
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            elapsed_ms,
+            problem.code = code,
+            "request answered"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_taken_when_it_is_harmless() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(REQUEST_ID), HeaderValue::from_static(value));
+            request_id(&headers)
+        };
+        assert_eq!(with("0192f0c1-2f6b_7.a").as_deref(), Some("0192f0c1-2f6b_7.a"));
+        assert_eq!(with(""), None);
+        assert_eq!(with("two words"), None);
+        assert_eq!(with("<script>"), None);
+        assert_eq!(request_id(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,311 @@
+//! The OpenAPI document: paths and schemas from the handlers, access and errors from their tables.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self, ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type,
+        path::Operation,
+        security::{
+            ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityRequirement, SecurityScheme,
+        },
+    },
+};
+
+use crate::{
+    access::{self, Access, Scope, Verb},
+    health,
+    problem::{self, ProblemBody},
+    v1,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Odograph",
+        description = "Usage-based motor insurance: telemetry in; trips, scores and premiums out.\n\n\
+            A token from `POST /v1/oauth/token` says the tenant and what may be done. Wherever an id is accepted the tenant's own \
+            `external_ref` is too. What belongs to another tenant answers exactly as what does not exist.\n\n\
+            Errors are `application/problem+json` (RFC 9457) with a stable `code`; `instance` is the request's id, as in the \
+            `X-Request-Id` header, which a caller may choose. Times are RFC 3339; amounts are decimals in text. Lists come a page \
+            at a time: give `next_cursor` as `cursor` for the next.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "Access", description = "Tokens and the keys they verify with."),
+        (name = "Intake", description = "Telemetry in, and what could not be used of it."),
+        (name = "Vehicles", description = "Vehicles, their devices, and who drives them."),
+        (name = "Drivers", description = "Drivers, with who they are kept apart."),
+        (name = "Trips", description = "What the telemetry amounts to."),
+        (name = "Scores", description = "Scores of drivers, with their reasons."),
+        (name = "Policies", description = "What is insured, how, and since when."),
+        (name = "Rating", description = "Rating plans and their versions."),
+        (name = "Premiums", description = "Usage, and what it costs, with the steps that led there."),
+        (name = "Operation", description = "Health, and this document."),
+    ),
+    paths(
+        v1::oauth::token::handle,
+        v1::oauth::jwks::handle,
+        health::live::handle,
+        health::ready::handle,
+        crate::routes::document,
+        v1::telemetry::send::handle,
+        v1::vehicles::create::handle,
+        v1::vehicles::list::handle,
+        v1::vehicles::get::handle,
+        v1::assignments::create::handle,
+        v1::assignments::list::handle,
+        v1::devices::create::handle,
+        v1::devices::list::handle,
+        v1::drivers::create::handle,
+        v1::drivers::list::handle,
+        v1::drivers::get::handle,
+        v1::scores::latest::handle,
+        v1::scores::list::handle,
+        v1::policies::create::handle,
+        v1::policies::list::handle,
+        v1::policies::get::handle,
+        v1::usage::list::handle,
+        v1::premiums::list::handle,
+        v1::premiums::rate::handle,
+        v1::premiums::get::handle,
+        v1::rating_plans::create::handle,
+        v1::rating_plans::list::handle,
+        v1::rating_plans::get::handle,
+        v1::trips::list::handle,
+        v1::trips::get::handle,
+        v1::trips::track::handle,
+        v1::dead_letters::list::handle,
+        v1::dead_letters::get::handle,
+        v1::outcomes::get::handle,
+    ),
+    components(schemas(ProblemBody, problem::FieldProblem)),
+    modifiers(&AccessTable, &Errors),
+)]
+struct Document;
+
+/// The OpenAPI 3.1 document of this API.
+pub fn openapi() -> openapi::OpenApi {
+    Document::openapi()
+}
+
+/// The document as it is committed: indented, in a stable order, with a line end.
+pub fn openapi_json() -> String {
+    // Only a map with keys that are no text could fail, and there is none.
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn operations(document: &mut openapi::OpenApi) -> impl Iterator<Item = (&'static access::Operation, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+        let table = |verb| {
+            access::OPERATIONS
+                .iter()
+                .find(|known| known.path == path && known.method == verb)
+        };
+        let get = table(Verb::Get).zip(item.get.as_mut());
+        let post = table(Verb::Post).zip(item.post.as_mut());
+        get.into_iter().chain(post)
+    })
+}
+
+/// Names, scopes and security requirements, from the table the gate goes by.
+struct AccessTable;
+
+impl Modify for AccessTable {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scopes = Scopes::from_iter(Scope::ALL.iter().map(|scope| (scope.as_str(), scope.description())));
+        let flow = Flow::ClientCredentials(ClientCredentials::new("/v1/oauth/token", scopes));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("An access token from `POST /v1/oauth/token`."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        for (known, operation) in operations(document) {
+            operation.operation_id = Some(known.id.to_owned());
+            operation.security = Some(requirements(known.access));
+            if let Access::Widened(_, more) = known.access {
+                let description = operation.description.get_or_insert_default();
+                if !description.contains(more.as_str()) {
+                    let also = format!("Some of it needs the scope `{more}` as well.");
+                    *description = if description.is_empty() {
+                        also
+                    } else {
+                        format!("{description} {also}")
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn requirements(access: Access) -> Vec<SecurityRequirement> {
+    let Some(scope) = access.required() else {
+        return Vec::new();
+    };
+    ["oauth2", "bearer"]
+        .map(|scheme| SecurityRequirement::new(scheme, [scope.as_str()]))
+        .into()
+}
+
+/// The errors every operation can answer with, by what it takes.
+struct Errors;
+
+const ERRORS: &[(&str, &str, &str)] = &[
+    ("400", "BadRequest", "The query or the body cannot be read"),
+    ("401", "Unauthenticated", "No valid access token"),
+    ("403", "Forbidden", "The token lacks the scope"),
+    ("404", "NotFound", "There is no such thing, or it is another tenant's"),
+    ("409", "Conflict", "It conflicts with what is there already"),
+    ("413", "TooLarge", "The body is too large"),
+    (
+        "415",
+        "UnsupportedMediaType",
+        "The body is of a type or encoding that is not read here",
+    ),
+    (
+        "422",
+        "Unprocessable",
+        "A field of the body cannot be used; `errors` names it",
+    ),
+    ("429", "TooManyRequests", "Slow down; `Retry-After` says how long"),
+    ("500", "Internal", "Something failed on our side"),
+    (
+        "503",
+        "Unavailable",
+        "A part that is needed does not answer; `Retry-After` says when to try again",
+    ),
+];
+
+impl Modify for Errors {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (status, name, description) in ERRORS {
+            let content = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
+            let mut response = ResponseBuilder::new()
+                .description(*description)
+                .content(problem::CONTENT_TYPE, content)
+                .build();
+            if matches!(*status, "429" | "503") {
+                let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+                let header = HeaderBuilder::new()
+                    .schema(Some(seconds))
+                    .description(Some("Seconds to wait."))
+                    .build();
+                response.headers.insert("Retry-After".to_owned(), RefOr::T(header));
+            }
+            components.responses.insert((*name).to_owned(), RefOr::T(response));
+        }
+        for (known, operation) in operations(document) {
+            for (status, name, _) in ERRORS {
+                if !can_answer(known, operation, status) {
+                    continue;
+                }
+                let reference = RefOr::Ref(Ref::from_response_name(*name));
+                operation
+                    .responses
+                    .responses
+                    .entry((*status).to_owned())
+                    .or_insert(reference);
+            }
+        }
+    }
+}
+
+fn can_answer(known: &access::Operation, operation: &Operation, status: &str) -> bool {
+    let protected = known.access != Access::Public;
+    let writes = known.method == Verb::Post;
+    match status {
+        "400" => writes || takes(operation, |_| true),
+        "401" | "403" => protected,
+        // What a path or a list's filter names.
+        "404" => known.path.contains('{') || takes(operation, |name| matches!(name, "vehicle" | "driver")),
+        "409" | "422" => protected && writes,
+        "413" | "415" => writes,
+        "429" => matches!(known.id, "send_batch" | "issue_token"),
+        "500" => protected || writes,
+        _ => protected || matches!(known.id, "issue_token" | "get_readiness"),
+    }
+}
+
+fn takes(operation: &Operation, wanted: impl Fn(&str) -> bool) -> bool {
+    operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => wanted(&parameter.name),
+        RefOr::Ref(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_that_of_the_handlers() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == openapi_json(),
+            "openapi/openapi.json is not what the handlers say; run `cargo run -- openapi`"
+        );
+    }
+
+    #[test]
+    fn the_document_and_the_table_have_the_same_operations() {
+        let document = openapi();
+        let mut documented = BTreeSet::new();
+        for (path, item) in &document.paths.paths {
+            documented.extend(item.get.iter().map(|_| (path.as_str(), "GET")));
+            documented.extend(item.post.iter().map(|_| (path.as_str(), "POST")));
+            assert!(
+                item.put.is_none() && item.delete.is_none() && item.patch.is_none(),
+                "{path}"
+            );
+        }
+        let table: BTreeSet<_> = access::OPERATIONS
+            .iter()
+            .map(|known| (known.path, known.method.as_str()))
+            .collect();
+        assert_eq!(documented, table);
+    }
+
+    #[test]
+    fn the_document_asks_for_what_the_gate_asks_for() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        let track = &document["paths"]["/v1/trips/{trip}/track"]["get"];
+        assert_eq!(
+            track["security"],
+            serde_json::json!([{ "oauth2": ["tracks:read"] }, { "bearer": ["tracks:read"] }])
+        );
+        assert_eq!(track["operationId"], "get_track");
+        let flow = &document["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"];
+        assert_eq!(flow["scopes"].as_object().unwrap().len(), Scope::ALL.len());
+        assert_eq!(document["paths"]["/healthz"]["get"]["security"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut open = vec![&document];
+        while let Some(value) = open.pop() {
+            match value {
+                serde_json::Value::Object(map) => {
+                    if let Some(reference) = map.get("$ref").and_then(|reference| reference.as_str()) {
+                        let pointer = reference.trim_start_matches('#');
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    open.extend(map.values());
+                }
+                serde_json::Value::Array(list) => open.extend(list),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Which handler answers where. Each route is in the table of [`crate::access`] too, and in the OpenAPI document; the tests
+//! hold the three together.
+
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{self, Bytes, ServiceConfig},
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{health, openapi, problem::Problem, v1};
+
+/// The OpenAPI document, rendered once.
+#[derive(Debug, Clone)]
+pub(crate) struct Docs(Bytes);
+
+impl Docs {
+    pub(crate) fn new() -> Self {
+        Self(openapi::openapi_json().into())
+    }
+}
+
+pub(crate) fn configure(config: &mut ServiceConfig, docs: &Docs) {
+    config
+        .configure(platform)
+        .configure(people_and_vehicles)
+        .configure(insurance)
+        .configure(driving)
+        .configure(intake);
+    config.app_data(web::Data::new(docs.clone()));
+    config.service(web::resource("/openapi.json").route(web::get().to(document)));
+    config.service(web::resource("/docs").route(web::get().to(to_docs)));
+    // The pages are in the binary; the validator, which would ask a server of others, is off.
+    let pages = Config::new(["/openapi.json"])
+        .validator_url("none")
+        .persist_authorization(false);
+    config.service(SwaggerUi::new("/docs/{_:.*}").config(pages));
+}
+
+fn platform(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/v1/oauth/token").route(web::post().to(v1::oauth::token::handle)))
+        .service(web::resource("/.well-known/jwks.json").route(web::get().to(v1::oauth::jwks::handle)))
+        .service(web::resource("/healthz").route(web::get().to(health::live::handle)))
+        .service(web::resource("/readyz").route(web::get().to(health::ready::handle)));
+}
+
+fn people_and_vehicles(config: &mut ServiceConfig) {
+    use v1::{assignments, devices, drivers, vehicles};
+    config
+        .service(
+            web::resource("/v1/vehicles")
+                .route(web::post().to(vehicles::create::handle))
+                .route(web::get().to(vehicles::list::handle)),
+        )
+        .service(web::resource("/v1/vehicles/{vehicle}").route(web::get().to(vehicles::get::handle)))
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/assignments")
+                .route(web::post().to(assignments::create::handle))
+                .route(web::get().to(assignments::list::handle)),
+        )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/devices")
+                .route(web::post().to(devices::create::handle))
+                .route(web::get().to(devices::list::handle)),
+        )
+        .service(
+            web::resource("/v1/drivers")
+                .route(web::post().to(drivers::create::handle))
+                .route(web::get().to(drivers::list::handle)),
+        )
+        .service(web::resource("/v1/drivers/{driver}").route(web::get().to(drivers::get::handle)));
+}
+
+fn insurance(config: &mut ServiceConfig) {
+    use v1::{policies, premiums, rating_plans, usage};
+    config
+        .service(
+            web::resource("/v1/policies")
+                .route(web::post().to(policies::create::handle))
+                .route(web::get().to(policies::list::handle)),
+        )
+        .service(web::resource("/v1/policies/{policy}").route(web::get().to(policies::get::handle)))
+        .service(web::resource("/v1/policies/{policy}/usage").route(web::get().to(usage::list::handle)))
+        .service(
+            web::resource("/v1/policies/{policy}/premiums")
+                .route(web::post().to(premiums::rate::handle))
+                .route(web::get().to(premiums::list::handle)),
+        )
+        .service(web::resource("/v1/premiums/{premium}").route(web::get().to(premiums::get::handle)))
+        .service(
+            web::resource("/v1/rating-plans")
+                .route(web::post().to(rating_plans::create::handle))
+                .route(web::get().to(rating_plans::list::handle)),
+        )
+        .service(web::resource("/v1/rating-plans/{plan}").route(web::get().to(rating_plans::get::handle)));
+}
+
+fn driving(config: &mut ServiceConfig) {
+    use v1::{scores, trips};
+    config
+        .service(web::resource("/v1/trips").route(web::get().to(trips::list::handle)))
+        .service(web::resource("/v1/trips/{trip}").route(web::get().to(trips::get::handle)))
+        .service(web::resource("/v1/trips/{trip}/track").route(web::get().to(trips::track::handle)))
+        .service(web::resource("/v1/drivers/{driver}/score").route(web::get().to(scores::latest::handle)))
+        .service(web::resource("/v1/drivers/{driver}/scores").route(web::get().to(scores::list::handle)));
+}
+
+fn intake(config: &mut ServiceConfig) {
+    use v1::{dead_letters, outcomes, telemetry};
+    config
+        .service(web::resource("/v1/telemetry/batches").route(web::post().to(telemetry::send::handle)))
+        .service(web::resource("/v1/dead-letters").route(web::get().to(dead_letters::list::handle)))
+        .service(web::resource("/v1/dead-letters/{dead_letter}").route(web::get().to(dead_letters::get::handle)))
+        .service(web::resource("/v1/outcomes").route(web::get().to(outcomes::get::handle)));
+}
+
+/// `GET /openapi.json`
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "Operation",
+    summary = "This document",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value))
+)]
+async fn document(docs: web::Data<Docs>) -> Result<HttpResponse, Problem> {
+    let json = (header::CONTENT_TYPE, "application/json");
+    Ok(HttpResponse::Ok()
+        .insert_header(json)
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .body(docs.0.clone()))
+}
+
+async fn to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
+}

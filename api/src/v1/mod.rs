@@ -1,0 +1,74 @@
+//! Version 1 of the API, one endpoint a file.
+
+pub(crate) mod assignments;
+pub(crate) mod dead_letters;
+pub(crate) mod devices;
+pub(crate) mod drivers;
+pub(crate) mod oauth;
+pub(crate) mod outcomes;
+pub(crate) mod policies;
+pub(crate) mod premiums;
+pub(crate) mod rating_plans;
+pub(crate) mod scores;
+pub(crate) mod telemetry;
+pub(crate) mod trips;
+pub(crate) mod usage;
+pub(crate) mod vehicles;
+
+use actix_web::{HttpResponse, http::header};
+use odograph_domain::id::{DriverId, IdOrRef, PolicyId, VehicleId};
+use odograph_store::{PolicyRecord, StoreError, TenantStore};
+use serde::Serialize;
+
+use crate::{
+    extract::path,
+    problem::{Code, Problem},
+};
+
+/// What a request names, or a 404 in words that are the same for what is absent and what is another tenant's.
+pub(crate) fn found<T>(result: Result<T, StoreError>, kind: &str, given: &str) -> Result<T, Problem> {
+    result.map_err(|error| match error {
+        StoreError::NotFound { .. } => Problem::not_found(kind, given),
+        other => other.into(),
+    })
+}
+
+/// A thing that a field of a body names.
+pub(crate) struct Reference<'a> {
+    /// As [`StoreError::NotFound`] has it.
+    pub(crate) kind: &'static str,
+    pub(crate) field: &'a str,
+    pub(crate) given: String,
+}
+
+/// A failed write: if something a field of the body names is not there, the problem says which.
+pub(crate) fn unwritten(error: StoreError, references: &[Reference<'_>]) -> Problem {
+    if let StoreError::NotFound { kind } = &error
+        && let Some(reference) = references.iter().find(|reference| reference.kind == *kind)
+    {
+        let detail = format!("no {} {:?}", reference.kind.replace('_', " "), reference.given);
+        return Problem::field(Code::UnknownReference, reference.field, detail);
+    }
+    error.into()
+}
+
+pub(crate) fn created<T: Serialize>(location: String, body: &T) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(body)
+}
+
+pub(crate) async fn vehicle_id(store: &TenantStore, given: &str) -> Result<VehicleId, Problem> {
+    let name = path::id_or_ref("vehicle", given)?;
+    Ok(found(store.vehicle(&name).await, "vehicle", given)?.id)
+}
+
+pub(crate) async fn driver_id(store: &TenantStore, given: &str) -> Result<DriverId, Problem> {
+    let name = path::id_or_ref("driver", given)?;
+    Ok(found(store.driver(&name).await, "driver", given)?.id)
+}
+
+pub(crate) async fn policy(store: &TenantStore, given: &str) -> Result<PolicyRecord, Problem> {
+    let name: IdOrRef<PolicyId> = path::id_or_ref("policy", given)?;
+    found(store.policy(&name).await, "policy", given)
+}

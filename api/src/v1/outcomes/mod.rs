@@ -1,0 +1,3 @@
+//! How everything that came in ended: accepted + duplicate + rejected (by reason) = received.
+
+pub(crate) mod get;

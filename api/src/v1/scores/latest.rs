@@ -1,0 +1,55 @@
+//! `GET /v1/drivers/{driver}/score`
+
+use actix_web::web::{Data, Json};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Score;
+use crate::{
+    auth::gate::Caller,
+    extract::{
+        path::Segment,
+        query::{Fields, Query},
+    },
+    problem::{Code, Problem, shown},
+    state::ApiState,
+    v1::driver_id,
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ScoreQuery {
+    /// The newest score not after this day; the newest of all when absent.
+    #[param(value_type = Option<NaiveDate>)]
+    as_of: Option<String>,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/drivers/{driver}/score",
+    tag = "Scores",
+    summary = "A driver's score",
+    description = "404 also where the driver has no score yet: too little was driven, or nothing that may be scored.",
+    params(("driver" = String, Path, description = "Id or external reference", example = "D-1007"), ScoreQuery),
+    responses((status = 200, description = "The score with its reasons", body = Score))
+)]
+pub(crate) async fn handle(
+    state: Data<ApiState>,
+    caller: Caller,
+    driver: Segment,
+    Query(query): Query<ScoreQuery>,
+) -> Result<Json<Score>, Problem> {
+    let mut fields = Fields::of_query();
+    let as_of = fields.date("as_of", query.as_of.as_deref());
+    fields.finish()?;
+    let store = caller.store(&state);
+    let id = driver_id(&store, &driver).await?;
+    match store.latest_score(id, as_of).await? {
+        Some(score) => Ok(Json(score.into())),
+        None => Err(Problem::new(
+            Code::NotFound,
+            format!("driver {:?} has no score there", shown(&driver)),
+        )),
+    }
+}

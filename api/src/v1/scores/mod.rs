@@ -1,0 +1,106 @@
+//! Scores of drivers, with their reasons.
+
+pub(crate) mod latest;
+pub(crate) mod list;
+
+use chrono::NaiveDate;
+use odograph_domain::score;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Which model made a score.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Model {
+    #[schema(example = "expert")]
+    name: String,
+    #[schema(example = "1")]
+    version: String,
+    /// SHA-256 of its parameters, hex.
+    parameters_sha256: String,
+}
+
+/// One reason for a score.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Reason {
+    /// Stable name of the factor.
+    #[schema(example = "harsh_braking")]
+    code: String,
+    /// One sentence for the driver.
+    text: String,
+    /// Against a perfect 100; negative takes away.
+    #[schema(example = "-6.2")]
+    points: Decimal,
+    /// What was measured.
+    #[schema(example = 4.1)]
+    value: f64,
+    #[schema(example = "events per 100 km")]
+    unit: String,
+}
+
+/// A driver's score on a day, over the window before it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Score {
+    /// 0 (worst) to 100 (best), one decimal.
+    #[schema(example = "87.4")]
+    value: Decimal,
+    /// Last insured-local day of the window, inclusive.
+    as_of: NaiveDate,
+    #[schema(example = 90)]
+    window_days: u16,
+    #[schema(example = 812.5)]
+    exposure_km: f64,
+    #[schema(example = 61)]
+    trips: u32,
+    model: Model,
+    /// Most costly first.
+    reasons: Vec<Reason>,
+}
+
+impl From<score::Score> for Score {
+    fn from(score: score::Score) -> Self {
+        let score::Score {
+            value,
+            as_of,
+            window_days,
+            exposure_km,
+            trips,
+            model,
+            reasons,
+        } = score;
+        let score::ModelRef {
+            name,
+            version,
+            parameters_sha256,
+        } = model;
+        let reason = |reason: score::ScoreReason| {
+            let score::ScoreReason {
+                code,
+                text,
+                points,
+                value,
+                unit,
+            } = reason;
+            Reason {
+                code,
+                text,
+                points,
+                value,
+                unit,
+            }
+        };
+        Self {
+            value,
+            as_of,
+            window_days,
+            exposure_km,
+            trips,
+            model: Model {
+                name,
+                version,
+                parameters_sha256,
+            },
+            reasons: reasons.into_iter().map(reason).collect(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What the door reads of a batch: its envelope fields, whether it is urgent, and how much it holds. One pass, no sample is
+//! decoded and nothing is judged that ingest judges; the body goes on untouched.
+
+use odograph_domain::{
+    batch::{AccelFrame, BatchId, Gravity},
+    outcome::MessageRejection,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lists::{Impacts, Samples};
+use crate::problem::{Code, shown};
+
+const SCHEMA: f64 = 1.0;
+
+/// The envelope fields of a batch that is sound as far as the door looks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) batch_id: BatchId,
+    pub(super) vehicle: String,
+    /// It holds an impact, or a sample with `airbag` or `ecall`.
+    pub(super) urgent: bool,
+    pub(super) samples: usize,
+}
+
+/// Why a batch is turned away, and what of it was seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Turned {
+    pub(super) reason: MessageRejection,
+    pub(super) detail: String,
+    pub(super) batch_id: Option<String>,
+    pub(super) vehicle: Option<String>,
+    /// As far as they could be counted.
+    pub(super) samples: usize,
+}
+
+impl Turned {
+    pub(super) fn code(&self) -> Code {
+        match self.reason {
+            MessageRejection::Undecodable => Code::MalformedBody,
+            MessageRejection::UnsupportedSchema => Code::UnsupportedSchema,
+            MessageRejection::UnknownVehicle => Code::UnknownVehicle,
+            MessageRejection::TooManySamples => Code::TooManySamples,
+            _ => Code::BadBatch,
+        }
+    }
+}
+
+pub(super) fn glance(body: &[u8], most_samples: usize) -> Result<Glance, Turned> {
+    let head: Head<'_> = serde_json::from_slice(body).map_err(|error| {
+        let (reason, got) = match error.is_data() {
+            // What the reader says of such a value may hold all of it.
+            true => without_values(&error),
+            false => (MessageRejection::Undecodable, error.to_string()),
+        };
+        let detail = format!("wanted one batch as a JSON object, got: {got}");
+        Turned {
+            reason,
+            detail,
+            batch_id: None,
+            vehicle: None,
+            samples: 0,
+        }
+    })?;
+    head.judge(most_samples)
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    batch_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    vehicle: Option<&'a RawValue>,
+    #[serde(borrow)]
+    accel_frame: Option<&'a RawValue>,
+    #[serde(borrow)]
+    gravity: Option<&'a RawValue>,
+    samples: Option<Samples>,
+    impacts: Option<Impacts>,
+}
+
+impl Head<'_> {
+    fn judge(self, most_samples: usize) -> Result<Glance, Turned> {
+        let samples = self.samples.unwrap_or_default();
+        let impacts = self.impacts.unwrap_or_default();
+        let batch_id = self.batch_id.and_then(text);
+        let vehicle = self.vehicle.and_then(text);
+        let turned = |(reason, detail): Refusal| Turned {
+            reason,
+            detail,
+            batch_id: batch_id.as_deref().map(|id| shown(id).into_owned()),
+            vehicle: vehicle.as_deref().map(|name| shown(name).into_owned()),
+            samples: samples.count,
+        };
+        if self.schema.and_then(|raw| raw.get().parse::<f64>().ok()) != Some(SCHEMA) {
+            let detail = format!("schema: wanted {SCHEMA}, got {}", given(self.schema));
+            return Err(turned((MessageRejection::UnsupportedSchema, detail)));
+        }
+        let id = batch_id
+            .clone()
+            .ok_or_else(|| turned(bad("batch_id", "text", self.batch_id)))?;
+        let id =
+            BatchId::parse(id).map_err(|error| turned((MessageRejection::BadBatch, format!("batch_id: {error}"))))?;
+        let Some(name) = vehicle.clone() else {
+            return Err(turned(bad("vehicle", "an id or an external reference", self.vehicle)));
+        };
+        self.check_frame().map_err(turned)?;
+        self.check_lists(samples, impacts, most_samples).map_err(turned)?;
+        Ok(Glance {
+            batch_id: id,
+            vehicle: name,
+            urgent: impacts.count > 0 || samples.crash,
+            samples: samples.count,
+        })
+    }
+
+    fn check_frame(&self) -> Result<(), Refusal> {
+        if self
+            .accel_frame
+            .is_some_and(|raw| serde_json::from_str::<AccelFrame>(raw.get()).is_err())
+        {
+            return Err(bad("accel_frame", "vehicle, device or earth", self.accel_frame));
+        }
+        if self
+            .gravity
+            .is_some_and(|raw| serde_json::from_str::<Gravity>(raw.get()).is_err())
+        {
+            return Err(bad("gravity", "included or removed", self.gravity));
+        }
+        Ok(())
+    }
+
+    fn check_lists(&self, samples: Samples, impacts: Impacts, most_samples: usize) -> Result<(), Refusal> {
+        for (name, is_list) in [
+            ("samples", self.samples.is_none() || samples.is_list),
+            ("impacts", self.impacts.is_none() || impacts.is_list),
+        ] {
+            if !is_list {
+                return Err((MessageRejection::BadBatch, format!("{name}: wanted a list")));
+            }
+        }
+        if samples.count == 0 && impacts.count == 0 {
+            let detail = "wanted at least one sample or impact, got none".to_owned();
+            return Err((MessageRejection::EmptyBatch, detail));
+        }
+        let most = samples.count.max(impacts.count);
+        if most > most_samples {
+            let detail = format!("wanted at most {most_samples} samples and as many impacts, got {most}");
+            return Err((MessageRejection::TooManySamples, detail));
+        }
+        Ok(())
+    }
+}
+
+type Refusal = (MessageRejection, String);
+
+fn bad(name: &str, wanted: &str, raw: Option<&RawValue>) -> Refusal {
+    (
+        MessageRejection::BadBatch,
+        format!("{name}: wanted {wanted}, got {}", given(raw)),
+    )
+}
+
+fn without_values(error: &serde_json::Error) -> (MessageRejection, String) {
+    let text = error.to_string();
+    if text.starts_with("duplicate field") {
+        return (MessageRejection::BadBatch, text);
+    }
+    (MessageRejection::Undecodable, "another JSON value".to_owned())
+}
+
+/// What was given for an envelope field; of lists and objects only that, since they could hold anything.
+fn given(raw: Option<&RawValue>) -> String {
+    match raw.map(RawValue::get) {
+        None => "nothing".to_owned(),
+        Some(text) if text.starts_with('{') => "an object".to_owned(),
+        Some(text) if text.starts_with('[') => "a list".to_owned(),
+        Some(text) => shown(text).into_owned(),
+    }
+}
+
+fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(text: &str) -> Result<Glance, Turned> {
+        glance(text.as_bytes(), 3)
+    }
+
+    fn batch(samples: &str) -> String {
+        format!(r#"{{"schema":1,"batch_id":"b-1","vehicle":"nds-1","colour":"red","samples":{samples}}}"#)
+    }
+
+    fn reason(text: &str) -> MessageRejection {
+        look(text).unwrap_err().reason
+    }
+
+    #[test]
+    fn the_envelope_is_read_and_a_bad_sample_sinks_nothing() {
+        let glance = look(&batch(r#"[{"ts":"x","lat":1e999}, 5, null]"#)).unwrap();
+        assert_eq!(
+            (glance.batch_id.as_str(), glance.vehicle.as_str(), glance.urgent),
+            ("b-1", "nds-1", false)
+        );
+    }
+
+    #[test]
+    fn crash_flags_and_impacts_are_urgent() {
+        let urgent = |samples: &str| look(&batch(samples)).unwrap().urgent;
+        assert!(urgent(r#"[{"ts":"x"},{"airbag":true}]"#));
+        assert!(urgent(r#"[{"ecall":1.0}]"#));
+        for calm in [
+            r#"[{"airbag":false}]"#,
+            r#"[{"airbag":null,"ecall":0}]"#,
+            r#"[{"airbag":"true"}]"#,
+            r#"[[true]]"#,
+        ] {
+            assert!(!urgent(calm), "{calm}");
+        }
+        assert!(!urgent(r#"[{"nested":{"airbag":true}}]"#));
+        let impact = r#"{"schema":1,"batch_id":"b","vehicle":"v","samples":[],"impacts":[{}]}"#;
+        assert!(look(impact).unwrap().urgent);
+        let none = r#"{"schema":1,"batch_id":"b","vehicle":"v","samples":[{}],"impacts":null}"#;
+        assert!(!look(none).unwrap().urgent);
+    }
+
+    #[test]
+    fn what_is_turned_away_has_its_reason() {
+        assert_eq!(reason(""), MessageRejection::Undecodable);
+        assert_eq!(reason("{\"schema\":1"), MessageRejection::Undecodable);
+        assert_eq!(reason("[]"), MessageRejection::Undecodable);
+        assert_eq!(reason("{}"), MessageRejection::UnsupportedSchema);
+        for schema in ["2", "\"1\"", "null", "1.5", "{}"] {
+            assert_eq!(
+                reason(&format!(r#"{{"schema":{schema}}}"#)),
+                MessageRejection::UnsupportedSchema,
+                "{schema}"
+            );
+        }
+        assert_eq!(reason(r#"{"schema":1,"batch_id":5}"#), MessageRejection::BadBatch);
+        assert_eq!(reason(r#"{"schema":1,"batch_id":""}"#), MessageRejection::BadBatch);
+        assert_eq!(reason(r#"{"schema":1,"batch_id":"b"}"#), MessageRejection::BadBatch);
+        assert_eq!(
+            reason(r#"{"schema":1,"batch_id":"b","vehicle":"v"}"#),
+            MessageRejection::EmptyBatch
+        );
+        for wrong in [
+            r#""samples":[1],"impacts":{}"#,
+            r#""samples":[1],"gravity":"some""#,
+            r#""samples":[1],"accel_frame":{}"#,
+        ] {
+            let text = format!(r#"{{"schema":1.0,"batch_id":"b","vehicle":"v",{wrong}}}"#);
+            assert_eq!(reason(&text), MessageRejection::BadBatch, "{wrong}");
+        }
+        assert_eq!(reason(&batch("{}")), MessageRejection::BadBatch);
+        assert_eq!(reason(&batch("[]")), MessageRejection::EmptyBatch);
+        assert_eq!(reason(&batch("[1,2,3,4]")), MessageRejection::TooManySamples);
+        assert_eq!(reason(r#"{"schema":1,"schema":1}"#), MessageRejection::BadBatch);
+    }
+
+    #[test]
+    fn what_was_seen_is_said_and_cut() {
+        let long = "v".repeat(500);
+        let turned = look(&format!(
+            r#"{{"schema":2,"batch_id":"b","vehicle":"{long}","samples":[{{}}]}}"#
+        ))
+        .unwrap_err();
+        assert_eq!(turned.detail, "schema: wanted 1, got 2");
+        assert_eq!((turned.batch_id.as_deref(), turned.samples), (Some("b"), 1));
+        assert!(turned.vehicle.unwrap().chars().count() < 100);
+    }
+}

@@ -1,0 +1,306 @@
+//! `POST /v1/telemetry/batches`
+
+use std::io::Read;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap},
+    web,
+};
+use chrono::{DateTime, Utc};
+use flate2::read::MultiGzDecoder;
+use odograph_domain::{
+    batch::BatchId,
+    envelope::{ContentEncoding, ContentType, Envelope, Header, Lane, Source},
+    id::MessageId,
+    outcome::MessageRejection,
+    time::ReceivedAt,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    glance::{Glance, Turned, glance},
+    sample_schema::SampleSchema,
+    turned_away,
+};
+use crate::{
+    auth::gate::Caller,
+    extract::body,
+    problem::{Problem, shown},
+    state::ApiState,
+};
+
+/// Bodies longer than this once inflated are looked at on a thread of their own.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// The platform has the batch, durably.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    message_id: Uuid,
+    #[schema(example = "2026-01-31T07:15-0001")]
+    batch_id: String,
+    vehicle: Uuid,
+    /// `urgent` with impacts or crash flags, else `live`.
+    #[schema(value_type = String, example = "live")]
+    lane: Lane,
+    received_at: DateTime<Utc>,
+}
+
+/// A vehicle's samples under one id, in the canonical form.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is passed on as it is")]
+#[schema(as = TelemetryBatch)]
+pub(crate) struct BatchDocument {
+    /// 1.
+    #[schema(example = 1)]
+    schema: u32,
+    /// The sender's name for the batch, unique by vehicle: the same batch sent again counts once. 1 to 128 characters.
+    #[schema(max_length = 128, example = "2026-01-31T07:15-0001")]
+    batch_id: String,
+    /// Id or external reference.
+    #[schema(example = "fleet-0042")]
+    vehicle: String,
+    /// Id or external reference.
+    device: Option<String>,
+    /// Id or external reference.
+    driver: Option<String>,
+    /// `vehicle` (x forward, y left, z up, ISO 8855; the default), `device` (as mounted) or `earth` (east, north, up).
+    #[schema(example = "vehicle")]
+    accel_frame: Option<String>,
+    /// `included` (the default) or `removed`.
+    #[schema(example = "included")]
+    gravity: Option<String>,
+    #[schema(value_type = Vec<SampleSchema>)]
+    samples: Vec<serde_json::Value>,
+    /// High-rate windows around a shock.
+    impacts: Option<Vec<ImpactDocument>>,
+}
+
+/// A high-rate window around a shock.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is passed on as it is")]
+#[schema(as = Impact)]
+pub(crate) struct ImpactDocument {
+    trigger_ts: DateTime<Utc>,
+    #[schema(example = 400.0)]
+    rate_hz: f64,
+    /// Time of the first row relative to `trigger_ts`, ms.
+    #[schema(example = -100.0)]
+    t0_ms: f64,
+    /// Rows of x, y, z in the batch's frame, m/s².
+    #[schema(example = json!([[-0.2, 0.1, 9.8], [-62.4, 3.0, 11.2]]))]
+    accel_ms2: Vec<[f64; 3]>,
+    /// Rows of x, y, z in the batch's frame, rad/s.
+    gyro_rads: Option<Vec<[f64; 3]>>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/v1/telemetry/batches",
+    tag = "Intake",
+    summary = "Send a batch",
+    description = "202 once the queue holds it durably; what becomes of its samples is counted under `/v1/outcomes`. A batch that is \
+        turned away is kept, without its samples, under `/v1/dead-letters`. `Content-Encoding: gzip` is read.",
+    request_body = BatchDocument,
+    responses((status = 202, description = "Accepted, durably", body = Accepted))
+)]
+pub(crate) async fn handle(
+    state: web::Data<ApiState>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    body::expect_type(&request, "application/json")?;
+    let encoding = content_encoding(&request)?;
+    let limits = state.limits;
+    let body = body::read(
+        &request,
+        &mut payload.into_inner(),
+        limits.batch_bytes,
+        limits.body_timeout,
+    )
+    .await?;
+    let message = Message {
+        id: MessageId::from(state.ids.uuid()),
+        received_at: ReceivedAt::new(state.clock.now()),
+        encoding,
+        traceparent: traceparent(request.headers()),
+        body,
+    };
+    let glance = match look(&state, &message).await? {
+        Ok(glance) => glance,
+        Err(turned) => return Err(turned_away::keep(&state, &caller, &message, turned).await),
+    };
+    let resolved = caller.store(&state).resolve_vehicle(&glance.vehicle).await?;
+    let Some(vehicle) = resolved else {
+        let turned = unknown_vehicle(&glance);
+        return Err(turned_away::keep(&state, &caller, &message, turned).await);
+    };
+    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+    let header = Header {
+        lane,
+        vehicle: Some(vehicle),
+        vehicle_given: glance.vehicle,
+        ..message.header(&caller)
+    };
+    state
+        .publisher
+        .publish(&[Envelope {
+            header,
+            payload: message.body.into(),
+        }])
+        .await?;
+    Ok(HttpResponse::Accepted().json(Accepted {
+        message_id: message.id.uuid(),
+        batch_id: BatchId::into(glance.batch_id),
+        vehicle: vehicle.uuid(),
+        lane,
+        received_at: message.received_at.utc(),
+    }))
+}
+
+/// A message that came in, before anything is known of it.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) id: MessageId,
+    pub(super) received_at: ReceivedAt,
+    pub(super) body: web::Bytes,
+    encoding: ContentEncoding,
+    traceparent: Option<String>,
+}
+
+impl Message {
+    pub(super) fn header(&self, caller: &Caller) -> Header {
+        Header {
+            message_id: self.id,
+            tenant: caller.tenant(),
+            client: Some(caller.client()),
+            source: Source::Http,
+            lane: Lane::Live,
+            vehicle: None,
+            vehicle_given: String::new(),
+            received_at: self.received_at,
+            content_type: ContentType::Json,
+            content_encoding: self.encoding,
+            traceparent: self.traceparent.clone(),
+            resubmission_of: None,
+            extra: serde_json::Map::new(),
+        }
+    }
+}
+
+fn content_encoding(request: &HttpRequest) -> Result<ContentEncoding, Problem> {
+    match body::header_text(request, header::CONTENT_ENCODING).map(str::trim) {
+        None | Some("" | "identity") => Ok(ContentEncoding::Identity),
+        Some(given) if given.eq_ignore_ascii_case("gzip") => Ok(ContentEncoding::Gzip),
+        Some(given) => Err(body::encoding(given, "gzip, identity")),
+    }
+}
+
+/// Long and compressed bodies are looked at where they hold up nobody else.
+async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turned>, Problem> {
+    let limits = state.limits;
+    let (body, encoding) = (message.body.clone(), message.encoding);
+    let work = move || -> Result<Result<Glance, Turned>, Problem> {
+        if encoding == ContentEncoding::Identity {
+            return Ok(glance(&body, limits.batch_samples));
+        }
+        match inflate(&body, limits.inflated_bytes)? {
+            Ok(inflated) => Ok(glance(&inflated, limits.batch_samples)),
+            Err(detail) => {
+                let reason = MessageRejection::Undecodable;
+                Ok(Err(Turned {
+                    reason,
+                    detail,
+                    batch_id: None,
+                    vehicle: None,
+                    samples: 0,
+                }))
+            }
+        }
+    };
+    if encoding == ContentEncoding::Identity && message.body.len() <= INLINE_BYTES {
+        return work();
+    }
+    web::block(work).await.map_err(Problem::internal)?
+}
+
+fn inflate(body: &[u8], limit: usize) -> Result<Result<Vec<u8>, String>, Problem> {
+    let mut inflated = Vec::new();
+    // One more than allowed tells a body that is too long from one that just fits.
+    let mut reader = MultiGzDecoder::new(body).take(limit as u64 + 1);
+    if let Err(error) = reader.read_to_end(&mut inflated) {
+        return Ok(Err(format!(
+            "wanted a gzip body, got one that does not inflate: {error}"
+        )));
+    }
+    if inflated.len() > limit {
+        Err(body::too_large(limit))
+    } else {
+        Ok(Ok(inflated))
+    }
+}
+
+fn unknown_vehicle(glance: &Glance) -> Turned {
+    Turned {
+        reason: MessageRejection::UnknownVehicle,
+        detail: format!(
+            "no vehicle {:?}; register it with POST /v1/vehicles",
+            shown(&glance.vehicle)
+        ),
+        batch_id: Some(glance.batch_id.to_string()),
+        vehicle: Some(shown(&glance.vehicle).into_owned()),
+        samples: glance.samples,
+    }
+}
+
+/// The trace context of the request (W3C Trace Context, version 00), where it has a sound one.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<_> = given.split('-').collect();
+    let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+    let hex = parts
+        .iter()
+        .all(|part| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    (hex && lengths == [2, 32, 16, 2] && parts[0] == "00").then(|| given.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_at_the_limit() {
+        assert_eq!(inflate(&gzip(&[b' '; 100]), 100).unwrap().unwrap().len(), 100);
+        assert!(inflate(&gzip(&vec![0; 10 << 20]), 1 << 20).is_err());
+        assert!(inflate(b"no gzip", 100).unwrap().is_err());
+        let whole = gzip(b"[1,2,3]");
+        assert!(inflate(&whole[..whole.len() - 3], 100).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_trace_context_is_passed_on_when_it_is_sound() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static("traceparent"), HeaderValue::from_static(value));
+            traceparent(&headers)
+        };
+        let sound = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(with(sound).as_deref(), Some(sound));
+        assert_eq!(with("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"), None);
+        assert_eq!(with("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! `GET /v1/vehicles`
+
+use actix_web::web::{Data, Json};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Vehicle;
+use crate::{
+    auth::gate::Caller,
+    extract::query::{Fields, Query},
+    page::{self, List},
+    problem::Problem,
+    state::ApiState,
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VehicleQuery {
+    /// Most items to return.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/vehicles",
+    tag = "Vehicles",
+    summary = "The vehicles",
+    description = "In the order they were registered.",
+    params(VehicleQuery),
+    responses((status = 200, description = "A page of vehicles", body = List<Vehicle>))
+)]
+pub(crate) async fn handle(
+    state: Data<ApiState>,
+    caller: Caller,
+    Query(query): Query<VehicleQuery>,
+) -> Result<Json<List<Vehicle>>, Problem> {
+    let mut fields = Fields::of_query();
+    let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
+    fields.finish()?;
+    let listed = caller.store(&state).vehicles(page).await?;
+    Ok(Json(List::of(listed, Vehicle::from)))
+}

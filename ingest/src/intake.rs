@@ -1,0 +1,586 @@
+//! One message on its way in: what of it is kept, for whom, and what becomes a dead letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use odograph_domain::{
+    batch::{Impact, RawSample},
+    envelope::Header,
+    id::DriverId,
+    intake::{LedgerKey, NewBatch, NewDeadLetter, Subject, VehicleContext},
+    outcome::{MessageOutcome, MessageRejection, SampleRejection, Tally},
+    sample::Sample,
+    time::EventTime,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    canonical::raw_sample_hash,
+    decode::{Decoded, Refusal, sample_driver},
+    dedup::Verdict,
+    minimise::{may_always_be_kept, minimise, scrub, scrub_raw, scrub_sample},
+    validate::{Rejected, validate, validate_impact},
+};
+
+/// What is to be written of one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// `None` where the whole message was refused. Where every sample was rejected the batch is here all the same,
+    /// without samples: its ledger row is what lets a second sending count as a duplicate, instead of doubling the
+    /// dead letters.
+    pub batch: Option<NewBatch>,
+    pub dead_letters: Vec<NewDeadLetter>,
+    pub tally: Tally,
+    pub outcome: MessageOutcome,
+    /// Names of fields this version does not know.
+    pub unknown: BTreeSet<String>,
+}
+
+/// Judges a decoded batch of a known vehicle. `drivers` holds every name of [`Decoded::drivers`] that was resolved.
+///
+/// The driver of a sample is the one it names, else the batch's, else the one assigned at its time. Judgement comes
+/// before minimisation, so that it does not depend on the cover; nothing reaches a dead letter before minimisation.
+pub fn judge(
+    header: &Header,
+    decoded: Decoded,
+    context: &VehicleContext,
+    drivers: &BTreeMap<String, DriverId>,
+) -> Judged {
+    if let Some(name) = decoded.driver.as_deref()
+        && !drivers.contains_key(name)
+    {
+        // The driver's name is not repeated: it may be a person's.
+        let mut refusal = Refusal::new(
+            MessageRejection::UnknownDriver,
+            "driver: wanted an id or reference of a driver",
+        );
+        refusal.batch_id = Some(decoded.batch_id.to_string());
+        refusal.samples = decoded.samples.len() as u32;
+        return refuse_with(header, refusal, batch_json(&decoded, context), context);
+    }
+    let mut sorter = Sorter::new(header, &decoded, context, drivers);
+    let batch_driver = decoded.driver.as_deref().and_then(|name| drivers.get(name)).copied();
+    for sample in decoded.samples.iter() {
+        match sample {
+            Ok(sample) => sorter.sample(sample, batch_driver),
+            Err(bad) => {
+                let value = scrub_raw(&bad.raw, &|_| sorter.allowed(bad.ts));
+                sorter.reject(bad.reason.as_str(), bad.ts, bad.detail.clone(), value);
+            }
+        }
+    }
+    for impact in &decoded.impacts {
+        match impact {
+            Ok(impact) => sorter.impact(impact, batch_driver),
+            Err(bad) => sorter.reject_impact(bad.ts, bad.detail.clone(), &bad.raw),
+        }
+    }
+    sorter.finish()
+}
+
+/// Collects one batch's samples by subject and its rejects by subject and reason.
+struct Sorter<'a> {
+    header: &'a Header,
+    decoded: &'a Decoded,
+    context: &'a VehicleContext,
+    drivers: &'a BTreeMap<String, DriverId>,
+    device_rank: u8,
+    samples: BTreeMap<Subject, Vec<RawSample>>,
+    impacts: Vec<(Subject, Impact)>,
+    rejects: BTreeMap<(Subject, String), Rejects>,
+    seen: BTreeSet<[u8; 32]>,
+    tally: Tally,
+}
+
+/// Rejects of one subject for one reason: one dead letter, as a batch that can be read again.
+#[derive(Default)]
+struct Rejects {
+    detail: String,
+    samples: Vec<Value>,
+    impacts: Vec<Value>,
+}
+
+impl<'a> Sorter<'a> {
+    fn new(
+        header: &'a Header,
+        decoded: &'a Decoded,
+        context: &'a VehicleContext,
+        drivers: &'a BTreeMap<String, DriverId>,
+    ) -> Self {
+        Self {
+            header,
+            decoded,
+            context,
+            drivers,
+            device_rank: device_rank(decoded.device.as_deref(), context),
+            samples: BTreeMap::new(),
+            impacts: Vec::new(),
+            rejects: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            tally: Tally {
+                received: decoded.samples.len() as u64,
+                ..Tally::default()
+            },
+        }
+    }
+
+    fn allowed(&self, ts: Option<EventTime>) -> bool {
+        ts.is_some_and(|ts| self.context.behaviour_allowed(ts.utc()))
+    }
+
+    fn subject(&self, named: Option<DriverId>, ts: Option<EventTime>) -> Subject {
+        let driver = named.or_else(|| self.context.driver_at(ts?.utc()));
+        driver.map_or(Subject::Vehicle(self.context.vehicle), Subject::Driver)
+    }
+
+    fn sample(&mut self, sample: &Sample, batch_driver: Option<DriverId>) {
+        let allowed = self.allowed(Some(sample.ts));
+        let value = || scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &|_| allowed);
+        let accept = &self.context.settings.accept;
+        if let Err(rejected) = validate(sample, self.header.received_at, self.header.source, accept) {
+            let detail = kept_detail(&rejected, allowed);
+            let value = value();
+            return self.reject(rejected.reason.as_str(), Some(sample.ts), detail, value);
+        }
+        let named = match sample_driver(sample) {
+            None => batch_driver,
+            Some(name) => match self.drivers.get(name) {
+                Some(driver) => Some(*driver),
+                None => {
+                    let detail = "driver: wanted an id or reference of a driver".to_owned();
+                    let value = value();
+                    return self.reject(MessageRejection::UnknownDriver.as_str(), Some(sample.ts), detail, value);
+                }
+            },
+        };
+        let mut sample = sample.clone();
+        sample.extra.remove("driver");
+        let raw = RawSample {
+            accel_frame: self.decoded.accel_frame,
+            gravity: self.decoded.gravity,
+            device_rank: self.device_rank,
+            driver: named,
+            sample,
+        };
+        if !self.seen.insert(raw_sample_hash(&raw)) {
+            self.tally.duplicate += 1;
+            return;
+        }
+        self.tally.accepted += 1;
+        let subject = self.subject(named, Some(raw.sample.ts));
+        let mut raw = raw;
+        minimise(&mut raw.sample, allowed);
+        self.samples.entry(subject).or_default().push(raw);
+    }
+
+    fn impact(&mut self, impact: &Impact, batch_driver: Option<DriverId>) {
+        let ts = Some(impact.trigger_ts);
+        let accept = &self.context.settings.accept;
+        if let Err(rejected) = validate_impact(impact, self.header.received_at, self.header.source, accept) {
+            let allowed = self.allowed(ts);
+            let value = if allowed {
+                serde_json::to_value(impact).unwrap_or_default()
+            } else {
+                Value::Null
+            };
+            let rejects = self.rejects(rejected.reason.as_str(), ts, kept_detail(&rejected, allowed));
+            rejects.impacts.push(value);
+            return;
+        }
+        // An impact is behaviour through and through: where that may not be kept nothing of it is left.
+        if self.allowed(ts) {
+            self.impacts.push((self.subject(batch_driver, ts), impact.clone()));
+        }
+    }
+
+    fn reject(&mut self, reason: &str, ts: Option<EventTime>, detail: String, sample: Value) {
+        self.tally.reject(reason, 1);
+        self.rejects(reason, ts, detail).samples.push(sample);
+    }
+
+    fn reject_impact(&mut self, ts: Option<EventTime>, detail: String, raw: &serde_json::value::RawValue) {
+        let kept = if self.allowed(ts) {
+            serde_json::from_str(raw.get()).unwrap_or_default()
+        } else {
+            Value::Null
+        };
+        self.rejects(SampleRejection::Malformed.as_str(), ts, detail)
+            .impacts
+            .push(kept);
+    }
+
+    fn rejects(&mut self, reason: &str, ts: Option<EventTime>, detail: String) -> &mut Rejects {
+        let batch_driver = self
+            .decoded
+            .driver
+            .as_deref()
+            .and_then(|name| self.drivers.get(name))
+            .copied();
+        let subject = self.subject(batch_driver, ts);
+        let rejects = self.rejects.entry((subject, reason.to_owned())).or_default();
+        if rejects.detail.is_empty() {
+            rejects.detail = detail;
+        }
+        rejects
+    }
+
+    fn finish(self) -> Judged {
+        let dead_letters: Vec<_> = self
+            .rejects
+            .into_iter()
+            .map(|((subject, reason), rejects)| {
+                let more = (rejects.samples.len() + rejects.impacts.len()).saturating_sub(1);
+                let detail = if more == 0 {
+                    rejects.detail
+                } else {
+                    format!("{} (and {more} more)", rejects.detail)
+                };
+                let samples = rejects.samples.len() as u32;
+                let mut payload = envelope_json(self.decoded);
+                payload.insert("samples".to_owned(), Value::Array(rejects.samples));
+                if !rejects.impacts.is_empty() {
+                    payload.insert("impacts".to_owned(), Value::Array(rejects.impacts));
+                }
+                let payload = Value::Object(payload).to_string().into_bytes();
+                let mut letter = NewDeadLetter::of(self.header, &reason, detail, samples, payload);
+                letter.vehicle = Some(self.context.vehicle);
+                letter.subject = subject;
+                letter.batch_id = Some(self.decoded.batch_id.to_string());
+                letter
+            })
+            .collect();
+        let mut samples: Vec<_> = self.samples.into_iter().collect();
+        for (_, of_subject) in &mut samples {
+            of_subject.sort_by_key(|raw| raw.sample.ts);
+        }
+        let kept = !samples.is_empty() || !self.impacts.is_empty() || dead_letters.is_empty();
+        Judged {
+            batch: Some(NewBatch {
+                key: LedgerKey {
+                    tenant: self.header.tenant,
+                    vehicle: self.context.vehicle,
+                    batch_id: self.decoded.batch_id.clone(),
+                },
+                message: self.header.message_id,
+                content_hash: self.decoded.content_hash,
+                source: self.header.source,
+                received_at: self.header.received_at,
+                samples,
+                impacts: self.impacts,
+            }),
+            outcome: match (kept, dead_letters.is_empty()) {
+                (true, true) => MessageOutcome::Accepted,
+                (true, false) => MessageOutcome::AcceptedInPart,
+                (false, _) => MessageOutcome::Rejected,
+            },
+            dead_letters,
+            tally: self.tally,
+            unknown: self.decoded.unknown.clone(),
+        }
+    }
+}
+
+/// A device the vehicle is not paired with is trusted less than any that it is.
+fn device_rank(device: Option<&str>, context: &VehicleContext) -> u8 {
+    match device {
+        // Nothing said: the vehicle's first device.
+        None => 0,
+        Some(name) => {
+            let found = context
+                .devices
+                .iter()
+                .find(|(id, reference, _)| reference.as_deref() == Some(name) || id.to_string() == name);
+            found.map_or(u8::MAX, |(_, _, rank)| *rank)
+        }
+    }
+}
+
+/// The detail of a rejection, without the value where it may not be kept. A coordinate out of range is no location.
+fn kept_detail(rejected: &Rejected, behaviour_allowed: bool) -> String {
+    if behaviour_allowed || may_always_be_kept(rejected.field) {
+        rejected.detail.clone()
+    } else {
+        format!("{}: {} (the value may not be kept)", rejected.field, rejected.reason)
+    }
+}
+
+fn envelope_json(decoded: &Decoded) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("schema".to_owned(), json!(1));
+    fields.insert("batch_id".to_owned(), json!(decoded.batch_id));
+    fields.insert("vehicle".to_owned(), json!(decoded.vehicle));
+    for (name, value) in [("device", &decoded.device), ("driver", &decoded.driver)] {
+        if let Some(value) = value {
+            fields.insert(name.to_owned(), json!(value));
+        }
+    }
+    fields.insert("accel_frame".to_owned(), json!(decoded.accel_frame));
+    fields.insert("gravity".to_owned(), json!(decoded.gravity));
+    fields
+}
+
+/// A whole decoded batch as far as it may be kept.
+fn batch_json(decoded: &Decoded, context: &VehicleContext) -> Vec<u8> {
+    let allowed = |ts: Option<EventTime>| ts.is_some_and(|ts| context.behaviour_allowed(ts.utc()));
+    let samples = decoded.samples.iter().map(|sample| match sample {
+        Ok(sample) => scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &allowed),
+        Err(bad) => scrub_raw(&bad.raw, &allowed),
+    });
+    let mut fields = envelope_json(decoded);
+    fields.insert("samples".to_owned(), samples.collect());
+    let impacts = decoded
+        .impacts
+        .iter()
+        .flatten()
+        .filter(|impact| allowed(Some(impact.trigger_ts)));
+    let impacts: Vec<Value> = impacts.filter_map(|impact| serde_json::to_value(impact).ok()).collect();
+    if !impacts.is_empty() {
+        fields.insert("impacts".to_owned(), Value::Array(impacts));
+    }
+    Value::Object(fields).to_string().into_bytes()
+}
+
+/// A message that is refused whole. Without a context (vehicle unknown) nobody has allowed behaviour to be kept.
+pub fn refuse(header: &Header, refusal: Refusal, payload: &[u8], context: Option<&VehicleContext>) -> Judged {
+    let payload = scrub(payload, header.content_encoding, &|ts| match (context, ts) {
+        (Some(context), Some(ts)) => context.behaviour_allowed(ts.utc()),
+        _ => false,
+    });
+    match context {
+        Some(context) => refuse_with(header, refusal, payload, context),
+        None => refused(header, refusal, payload),
+    }
+}
+
+fn refuse_with(header: &Header, refusal: Refusal, payload: Vec<u8>, context: &VehicleContext) -> Judged {
+    let mut judged = refused(header, refusal, payload);
+    for letter in &mut judged.dead_letters {
+        letter.vehicle = Some(context.vehicle);
+        letter.subject = Subject::Vehicle(context.vehicle);
+    }
+    judged
+}
+
+fn refused(header: &Header, refusal: Refusal, payload: Vec<u8>) -> Judged {
+    let reason = refusal.reason.as_str();
+    let mut letter = NewDeadLetter::of(header, reason, refusal.detail, refusal.samples, payload);
+    letter.batch_id = refusal.batch_id;
+    let mut tally = Tally {
+        received: u64::from(refusal.samples),
+        ..Tally::default()
+    };
+    tally.reject(reason, u64::from(refusal.samples));
+    Judged {
+        batch: None,
+        dead_letters: vec![letter],
+        tally,
+        outcome: MessageOutcome::Rejected,
+        unknown: BTreeSet::new(),
+    }
+}
+
+/// What is to be written once the ledger has been asked. A duplicate writes nothing; a conflict writes the message as
+/// one dead letter, and nothing else of it.
+pub fn settle(judged: Judged, verdict: Verdict, header: &Header, payload: &[u8], context: &VehicleContext) -> Judged {
+    match verdict {
+        Verdict::New => judged,
+        Verdict::Duplicate => {
+            let received = judged.tally.received;
+            let tally = Tally {
+                received,
+                duplicate: received,
+                ..Tally::default()
+            };
+            Judged {
+                batch: None,
+                dead_letters: Vec::new(),
+                tally,
+                outcome: MessageOutcome::Duplicate,
+                ..judged
+            }
+        }
+        Verdict::Conflict => {
+            let detail = "the vehicle has sent other content under this batch_id before; wanted the same or a new id";
+            let mut refusal = Refusal::new(MessageRejection::BatchConflict, detail);
+            refusal.batch_id = judged.batch.as_ref().map(|batch| batch.key.batch_id.to_string());
+            refusal.samples = judged.tally.received as u32;
+            refuse(header, refusal, payload, Some(context))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use odograph_domain::{
+        envelope::{ContentEncoding, ContentType, Envelope, Lane, Source},
+        id::{MessageId, PolicyId, TenantId, VehicleId},
+        intake::{Assigned, Cover},
+        policy::Product,
+        sample::parse_ts,
+        settings::TenantSettings,
+        time::ReceivedAt,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::decode::{DecodeLimits, decode};
+
+    fn at(text: &str) -> DateTime<Utc> {
+        parse_ts(text).unwrap().utc()
+    }
+
+    fn id<T: From<Uuid>>(n: u128) -> T {
+        T::from(Uuid::from_u128(n))
+    }
+
+    fn envelope(payload: &str) -> Envelope {
+        let header = Header {
+            message_id: id::<MessageId>(1),
+            tenant: id::<TenantId>(2),
+            client: None,
+            source: Source::Http,
+            lane: Lane::Live,
+            vehicle: Some(id(3)),
+            vehicle_given: "v".into(),
+            received_at: ReceivedAt::new(at("2026-02-01T00:00:00Z")),
+            content_type: ContentType::Json,
+            content_encoding: ContentEncoding::Identity,
+            traceparent: None,
+            resubmission_of: None,
+            extra: Map::new(),
+        };
+        Envelope {
+            header,
+            payload: payload.as_bytes().to_vec(),
+        }
+    }
+
+    /// PAYD until noon, PHYD after it, and the second driver from noon on.
+    fn context() -> VehicleContext {
+        let noon = at("2026-01-31T12:00:00Z");
+        let cover = |product, from, to| Cover {
+            policy: id::<PolicyId>(9),
+            product,
+            main_driver: Some(id(11)),
+            time_zone: chrono_tz::Tz::UTC,
+            from,
+            to,
+        };
+        VehicleContext {
+            tenant: id(2),
+            vehicle: id::<VehicleId>(3),
+            settings: TenantSettings::default(),
+            covers: vec![
+                cover(Product::Payd, at("2026-01-01T00:00:00Z"), Some(noon)),
+                cover(Product::Phyd, noon, None),
+            ],
+            assignments: vec![Assigned {
+                driver: id(12),
+                from: noon,
+                to: None,
+            }],
+            devices: vec![(id(20), Some("dongle".into()), 1)],
+        }
+    }
+
+    fn judged(payload: &str) -> Judged {
+        let envelope = envelope(payload);
+        let decoded = decode(&envelope, &DecodeLimits::default()).unwrap();
+        let drivers = BTreeMap::from([("anna".to_owned(), id(13))]);
+        judge(&envelope.header, decoded, &context(), &drivers)
+    }
+
+    const MIXED: &str = r#"{"schema":1,"batch_id":"b","vehicle":"v","device":"dongle","samples":[
+        {"ts":"2026-01-31T13:00:00Z","speed_kmh":50,"accel_x_ms2":-777.5},
+        {"ts":"2026-01-31T11:00:00Z","speed_kmh":50,"accel_x_ms2":-77.5,"odd":77.5},
+        {"ts":"2026-01-31T11:00:01Z","speed_kmh":50,"accel_x_ms2":-777.5},
+        {"ts":"2026-01-31T11:00:02Z","speed_kmh":50,"accel_x_ms2":"-777.5"},
+        {"ts":"2026-01-31T11:00:03Z","speed_kmh":50,"driver":"anna"},
+        {"ts":"2026-01-31T11:00:04Z","speed_kmh":50,"driver":"bert"},
+        {"ts":"2026-01-31T13:00:01Z","speed_kmh":51,"accel_x_ms2":-7.5},
+        {"ts":"2026-01-31T13:00:01Z","accel_x_ms2":-7.5,"speed_kmh":51.0}]}"#;
+
+    #[test]
+    fn samples_go_to_their_subjects_and_nothing_is_lost() {
+        let judged = judged(MIXED);
+        assert!(judged.tally.balances(), "{:?}", judged.tally);
+        assert_eq!(
+            (judged.tally.received, judged.tally.accepted, judged.tally.duplicate),
+            (8, 3, 1)
+        );
+        assert_eq!(judged.tally.rejected["acceleration_out_of_range"], 2);
+        assert_eq!(judged.tally.rejected["unknown_driver"], 1);
+        assert_eq!(judged.outcome, MessageOutcome::AcceptedInPart);
+        let batch = judged.batch.unwrap();
+        let subjects: Vec<_> = batch
+            .samples
+            .iter()
+            .map(|(subject, samples)| (*subject, samples.len()))
+            .collect();
+        let driver = |n| Subject::Driver(id(n));
+        assert_eq!(subjects, [(driver(11), 1), (driver(12), 1), (driver(13), 1)]);
+        assert_eq!(batch.samples[0].1[0].device_rank, 1);
+        let stored: u32 = judged.dead_letters.iter().map(|letter| letter.samples).sum();
+        assert_eq!(u64::from(stored), judged.tally.rejected_total());
+    }
+
+    #[test]
+    fn behaviour_that_may_not_be_kept_is_nowhere() {
+        let judged = judged(MIXED);
+        let batch = judged.batch.unwrap();
+        for (_, samples) in &batch.samples {
+            for raw in samples
+                .iter()
+                .filter(|raw| raw.sample.ts.utc() < at("2026-01-31T12:00:00Z"))
+            {
+                assert_eq!((raw.sample.accel_x_ms2, raw.sample.extra.len()), (None, 0));
+            }
+        }
+        for letter in &judged.dead_letters {
+            let text = String::from_utf8(letter.payload.clone()).unwrap();
+            let allowed = text.contains("13:00:00");
+            assert_eq!(
+                format!("{}{text}", letter.detail).contains("77.5"),
+                allowed,
+                "{} {text}",
+                letter.detail
+            );
+        }
+    }
+
+    #[test]
+    fn a_batch_without_a_good_sample_still_marks_the_ledger() {
+        let judged = judged(r#"{"schema":1,"batch_id":"b","vehicle":"v","samples":[7]}"#);
+        assert_eq!(
+            (judged.outcome, judged.dead_letters.len()),
+            (MessageOutcome::Rejected, 1)
+        );
+        assert!(judged.batch.is_some_and(|batch| batch.samples.is_empty()));
+    }
+
+    #[test]
+    fn duplicates_write_nothing_and_conflicts_a_dead_letter() {
+        let envelope = envelope(MIXED);
+        let settled = |verdict| settle(judged(MIXED), verdict, &envelope.header, &envelope.payload, &context());
+        let duplicate = settled(Verdict::Duplicate);
+        assert_eq!(
+            (duplicate.batch, duplicate.dead_letters.len(), duplicate.tally.duplicate),
+            (None, 0, 8)
+        );
+        let conflict = settled(Verdict::Conflict);
+        assert!(conflict.tally.balances());
+        assert_eq!(conflict.tally.rejected["batch_conflict"], 8);
+        let text = String::from_utf8(conflict.dead_letters[0].payload.clone()).unwrap();
+        assert!(text.contains("-777.5") && !text.contains("-77.5"), "{text}");
+        assert_eq!(conflict.dead_letters[0].batch_id.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn an_unknown_vehicle_allows_nothing() {
+        let envelope = envelope(MIXED);
+        let refusal = Refusal::new(MessageRejection::UnknownVehicle, "vehicle: no such vehicle");
+        let judged = refuse(&envelope.header, refusal, &envelope.payload, None);
+        let text = String::from_utf8(judged.dead_letters[0].payload.clone()).unwrap();
+        assert!(!text.contains("7.5") && text.contains("11:00:04"), "{text}");
+    }
+}

@@ -1,0 +1,309 @@
+//! The queue over RabbitMQ: durable quorum queues, one for each partition and lane, behind a direct exchange.
+//!
+//! Publishing and consuming have a connection each. A broker that runs out of memory or disk stops reading from
+//! connections that publish; were the acknowledgements to travel on the same one, nothing could ever be drained again.
+//!
+//! A lost connection is made again by whoever next needs it, with a growing pause between attempts. What was received and
+//! not acknowledged then comes again; a receipt of the lost channel is refused on the new one.
+
+mod backoff;
+mod consumer;
+mod inbox;
+mod link;
+mod publisher;
+mod topology;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use odograph_domain::{
+    envelope::{Envelope, Lane},
+    queue::{Consumer, Publisher, Queue, QueueError},
+};
+
+use self::{consumer::RabbitConsumer, link::Link, publisher::Publishing, topology::Topology};
+
+/// How long a caller waits for a lost broker before it is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the broker is, and how the queues are cut.
+#[derive(Clone)]
+pub struct RabbitOptions {
+    /// `amqp://` or `amqps://`, with the credentials in it: never logged and never part of an error.
+    pub url: String,
+    /// First part of the name of every queue and exchange.
+    pub prefix: String,
+    /// Queues of another number of partitions are other queues: a change of `partitions` needs the next generation.
+    pub generation: u32,
+    pub partitions: u16,
+    /// How many unacknowledged messages a lane hands to a consumer ahead of its asking.
+    pub prefetch: u16,
+}
+
+impl RabbitOptions {
+    pub const DEFAULT_PREFIX: &str = "odograph";
+
+    /// The options for a broker, the rest as it is by default: 8 partitions, generation 1, 256 messages ahead.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: Self::DEFAULT_PREFIX.to_owned(),
+            generation: 1,
+            partitions: 8,
+            prefetch: 256,
+        }
+    }
+
+    /// Name of the exchange everything is published to.
+    pub fn exchange(&self) -> String {
+        format!("{}.telemetry.g{}", self.prefix, self.generation)
+    }
+
+    pub fn queue(&self, lane: Lane, partition: u16) -> String {
+        format!("{}.g{}.{}.{partition}", self.prefix, self.generation, lane.as_str())
+    }
+
+    /// Names of all queues.
+    pub fn queues(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.partitions).flat_map(move |partition| Lane::ALL.map(|lane| self.queue(lane, partition)))
+    }
+
+    fn check(&self) -> Result<(), QueueError> {
+        // Names travel as AMQP short strings.
+        const LONGEST_PREFIX: usize = 200;
+        if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX {
+            return Err(QueueError::Misused(format!(
+                "the prefix has 1 to {LONGEST_PREFIX} bytes, this one has {}",
+                self.prefix.len()
+            )));
+        }
+        if self.partitions == 0 {
+            return Err(QueueError::Misused(
+                "a queue has at least one partition, 0 were asked for".to_owned(),
+            ));
+        }
+        if self.prefetch == 0 {
+            return Err(QueueError::Misused(
+                "a prefetch of 0 means no bound at all; give at least 1".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RabbitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitOptions")
+            .field("prefix", &self.prefix)
+            .field("generation", &self.generation)
+            .field("partitions", &self.partitions)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A queue on a RabbitMQ broker. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct RabbitQueue {
+    shared: Arc<Shared>,
+}
+
+/// What consumers and publishers share.
+struct Shared {
+    options: RabbitOptions,
+    topology: Arc<Topology>,
+    publishing: Publishing,
+    /// Connected when the first partition is taken up: what only publishes needs no second connection.
+    consuming: Link,
+    held: Held,
+    epochs: AtomicU32,
+}
+
+impl RabbitQueue {
+    /// Connects and declares what is missing: the exchange, and a queue for each partition and lane.
+    ///
+    /// Makes one attempt, so that a wrong address or password shows at once.
+    pub async fn connect(options: RabbitOptions) -> Result<Self, QueueError> {
+        options.check()?;
+        let topology = Arc::new(Topology::new(&options));
+        let publish_link = Link::new(&options, "publish", Arc::clone(&topology))?;
+        let consuming = Link::new(&options, "consume", Arc::clone(&topology))?;
+        publish_link.connection(Instant::now()).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                publishing: Publishing::new(publish_link, Arc::clone(&topology)),
+                consuming,
+                topology,
+                options,
+                held: Held::default(),
+                epochs: AtomicU32::new(1),
+            }),
+        })
+    }
+
+    /// Closes both connections. Consumers still open lose what they hold, and it comes again elsewhere.
+    pub async fn close(&self) {
+        self.shared.publishing.close().await;
+        self.shared.consuming.close().await;
+    }
+
+    pub fn options(&self) -> &RabbitOptions {
+        &self.shared.options
+    }
+}
+
+impl fmt::Debug for RabbitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitQueue")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Publisher for RabbitQueue {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
+        self.shared.publishing.publish(envelopes).await
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    fn partitions(&self) -> u16 {
+        self.shared.options.partitions
+    }
+
+    async fn consume(&self, partition: u16) -> Result<Box<dyn Consumer>, QueueError> {
+        if partition >= self.shared.options.partitions {
+            return Err(QueueError::Misused(format!(
+                "partitions are numbered 0 to {}, got {partition}",
+                self.shared.options.partitions - 1
+            )));
+        }
+        let consumer = RabbitConsumer::open(Arc::clone(&self.shared), partition, Instant::now() + PATIENCE).await?;
+        Ok(Box::new(consumer))
+    }
+
+    /// Messages waiting at the broker, and those that consumers of this `RabbitQueue` hold. AMQP does not tell what other
+    /// processes hold, and a message on its way between the two is in neither count: a figure to watch, and exact only
+    /// when nothing is being consumed.
+    async fn depth(&self) -> Result<u64, QueueError> {
+        let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
+        let waiting = self
+            .shared
+            .topology
+            .waiting(&connection)
+            .await
+            .map_err(unavailable("counting messages"))?;
+        Ok(waiting + self.shared.held.total())
+    }
+}
+
+/// How many messages each live channel has been given and has not acknowledged.
+#[derive(Default)]
+struct Held(Mutex<Vec<Weak<AtomicU64>>>);
+
+impl Held {
+    fn counter(&self) -> Arc<AtomicU64> {
+        let counter = Arc::new(AtomicU64::new(0));
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.retain(|other| other.strong_count() > 0);
+        counters.push(Arc::downgrade(&counter));
+        counter
+    }
+
+    fn total(&self) -> u64 {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+/// What lapin says went wrong, as the port says it. Its messages hold host names at most, never credentials.
+fn unavailable(doing: &str) -> impl Fn(lapin::Error) -> QueueError + '_ {
+    move |error| QueueError::Unavailable(format!("{doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> RabbitOptions {
+        RabbitOptions {
+            partitions: 2,
+            ..RabbitOptions::new("amqp://user:hunter2@broker.example:5672/%2f")
+        }
+    }
+
+    #[test]
+    fn names() {
+        let options = options();
+        assert_eq!(options.exchange(), "odograph.telemetry.g1");
+        assert_eq!(
+            options.queues().collect::<Vec<_>>(),
+            [
+                "odograph.g1.urgent.0",
+                "odograph.g1.live.0",
+                "odograph.g1.bulk.0",
+                "odograph.g1.urgent.1",
+                "odograph.g1.live.1",
+                "odograph.g1.bulk.1",
+            ]
+        );
+    }
+
+    #[test]
+    fn options_are_checked() {
+        for wrong in [
+            RabbitOptions {
+                partitions: 0,
+                ..options()
+            },
+            RabbitOptions {
+                prefetch: 0,
+                ..options()
+            },
+            RabbitOptions {
+                prefix: String::new(),
+                ..options()
+            },
+            RabbitOptions {
+                prefix: "x".repeat(201),
+                ..options()
+            },
+        ] {
+            assert!(matches!(wrong.check(), Err(QueueError::Misused(_))), "{wrong:?}");
+        }
+        assert!(options().check().is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_password_is_in_no_message() {
+        let options = options();
+        assert!(!format!("{options:?}").contains("hunter2"));
+        for url in [
+            "http://user:hunter2@x/",
+            "amqp://user:hunter2@[::1",
+            "amqp://user:hunter2@127.0.0.1:1/%2f",
+        ] {
+            let error = RabbitQueue::connect(RabbitOptions {
+                url: url.to_owned(),
+                ..options.clone()
+            })
+            .await
+            .unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+}

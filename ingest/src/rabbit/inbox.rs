@@ -1,0 +1,117 @@
+//! What a channel has brought and nobody has asked for yet.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use odograph_domain::envelope::Lane;
+use tokio::sync::Notify;
+
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    changed: Notify,
+    /// Messages brought by this channel and not acknowledged.
+    held: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct State {
+    urgent: VecDeque<Message>,
+    live: VecDeque<Message>,
+    bulk: VecDeque<Message>,
+    lost: Option<String>,
+    closed: bool,
+}
+
+pub(super) struct Message {
+    pub(super) lane: Lane,
+    pub(super) tag: u64,
+    pub(super) redelivered: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl State {
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Message> {
+        match lane {
+            Lane::Urgent => &mut self.urgent,
+            Lane::Live => &mut self.live,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+}
+
+impl Inbox {
+    pub(super) fn new(held: Arc<AtomicU64>) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            held,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, lane: Lane, tag: u64, redelivered: bool, bytes: Vec<u8>) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.state().lane(lane).push_back(Message {
+            lane,
+            tag,
+            redelivered,
+            bytes,
+        });
+        self.changed.notify_one();
+    }
+
+    /// The channel is gone. What it brought cannot be acknowledged any more and comes again by another.
+    pub(super) fn lose(&self, why: String) {
+        let mut state = self.state();
+        *state = State {
+            lost: Some(why),
+            ..State::default()
+        };
+        self.held.store(0, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// From now on the end of a subscription is our own doing.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    pub(super) fn lost(&self) -> Option<String> {
+        self.state().lost.clone()
+    }
+
+    /// Up to `max` messages: urgent, then live, then bulk, each in order.
+    pub(super) fn take(&self, max: usize) -> Vec<Message> {
+        let mut state = self.state();
+        let mut taken = Vec::new();
+        for lane in Lane::ALL {
+            let waiting = state.lane(lane);
+            let some = waiting.len().min(max - taken.len());
+            taken.extend(waiting.drain(..some));
+        }
+        taken
+    }
+
+    /// Returns when something was put in, or the channel lost, since the last call.
+    pub(super) async fn arrived(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn settled(&self, messages: usize) {
+        let fewer = |held: u64| Some(held.saturating_sub(messages as u64));
+        // Always some: the closure never refuses.
+        let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+}

@@ -1,0 +1,143 @@
+//! One connection to the broker, made again when it is lost.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
+use odograph_domain::queue::QueueError;
+use tokio::sync::Mutex;
+
+use super::{RabbitOptions, backoff::Backoff, topology::Topology, unavailable};
+
+/// For one attempt: TCP, TLS, login and declaring.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// For looking whether there is a connection.
+const LEAST: Duration = Duration::from_millis(100);
+/// Without an answer to two of these in a row the peer counts as dead, s.
+const HEARTBEAT_S: u16 = 20;
+
+pub(super) struct Link {
+    /// What this connection is for, in logs and in the broker's own list.
+    role: &'static str,
+    uri: AMQPUri,
+    topology: Arc<Topology>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Connection>>,
+    backoff: Backoff,
+    last_error: String,
+}
+
+impl Link {
+    pub(super) fn new(
+        options: &RabbitOptions,
+        role: &'static str,
+        topology: Arc<Topology>,
+    ) -> Result<Self, QueueError> {
+        // The parser's own error may quote what it was given, password and all.
+        let mut uri: AMQPUri = options.url.parse().map_err(|_| {
+            QueueError::Misused(
+                "the broker's URL does not read; wanted amqp://user:password@host:port/vhost".to_owned(),
+            )
+        })?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+        Ok(Self {
+            role,
+            uri,
+            topology,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The connection; made, and everything declared, if there is none. Waits for the pause between attempts to pass, but
+    /// not beyond `deadline`.
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, QueueError> {
+        // Who comes while another is connecting waits no longer than it would for itself.
+        let patience = deadline.max(Instant::now() + LEAST);
+        let Ok(mut state) = tokio::time::timeout_at(patience.into(), self.state.lock()).await else {
+            return Err(QueueError::Unavailable(
+                "the broker is still being connected to".to_owned(),
+            ));
+        };
+        loop {
+            if let Some(connection) = state
+                .connection
+                .as_ref()
+                .filter(|connection| connection.status().connected())
+            {
+                return Ok(Arc::clone(connection));
+            }
+            if state.connection.take().is_some() {
+                tracing::warn!(queue.link = self.role, "the connection to the broker was lost");
+            }
+            if !state.backoff.ready(deadline).await {
+                return Err(QueueError::Unavailable(state.last_error.clone()));
+            }
+            match self.attempt().await {
+                Ok(connection) => {
+                    tracing::info!(queue.link = self.role, broker.host = %self.uri.authority.host, "connected to the broker");
+                    state.backoff.succeeded();
+                    state.connection = Some(Arc::new(connection));
+                }
+                Err(error) => {
+                    tracing::warn!(queue.link = self.role, %error, "the broker cannot be reached");
+                    state.backoff.failed(Instant::now());
+                    state.last_error = match &error {
+                        QueueError::Unavailable(why) => why.clone(),
+                        other => other.to_string(),
+                    };
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Connection, QueueError> {
+        let name = format!("{} {}", self.topology.exchange(), self.role);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let work = async {
+            let connection = Connection::connect_uri(self.uri.clone(), properties)
+                .await
+                .map_err(unavailable("connecting to the broker"))?;
+            self.topology
+                .declare(&connection)
+                .await
+                .map_err(unavailable("declaring queues"))?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(ATTEMPT, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(QueueError::Unavailable(format!(
+                "no answer from the broker for {} s",
+                ATTEMPT.as_secs()
+            ))),
+        }
+    }
+
+    /// Drops a connection whose declarations turned out to be gone, so that the next one declares again.
+    pub(super) async fn forget(&self, connection: &Arc<Connection>) {
+        let mut state = self.state.lock().await;
+        if state
+            .connection
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, connection))
+        {
+            state.connection = None;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let connection = self.state.lock().await.connection.take();
+        if let Some(connection) = connection {
+            // What cannot be closed is already gone.
+            let _ = connection.close(200, "done".into()).await;
+        }
+    }
+}

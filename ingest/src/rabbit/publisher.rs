@@ -1,0 +1,215 @@
+//! Publishing with confirms, a whole batch in flight at once.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use odograph_domain::{envelope::Envelope, queue::QueueError};
+use tokio::sync::Semaphore;
+
+use super::{PATIENCE, link::Link, topology::Topology, unavailable};
+
+/// Messages of one batch that may be unconfirmed at once.
+const WINDOW: usize = 512;
+/// Batches published at once; the rest wait for their turn. Bounds the channels in use.
+const AT_ONCE: usize = 64;
+/// Quorum queues confirm within milliseconds; a broker that takes this long is of no use to a waiting sender.
+const CONFIRM: Duration = Duration::from_secs(30);
+/// How often a publisher that waits looks whether the broker has blocked it.
+const LOOK: Duration = Duration::from_millis(100);
+const PERSISTENT: u8 = 2;
+
+pub(super) struct Publishing {
+    link: Link,
+    topology: Arc<Topology>,
+    permits: Semaphore,
+    /// Channels in confirm mode with nothing in flight. A batch has its channel to itself, so that a message the broker
+    /// returns can only be one of its own.
+    idle: Mutex<Vec<Channel>>,
+}
+
+struct Message {
+    routing_key: String,
+    bytes: Vec<u8>,
+}
+
+impl Publishing {
+    pub(super) fn new(link: Link, topology: Arc<Topology>) -> Self {
+        Self {
+            link,
+            topology,
+            permits: Semaphore::new(AT_ONCE),
+            idle: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, QueueError> {
+        self.link.connection(deadline).await
+    }
+
+    pub(super) async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let messages: Vec<Message> = envelopes
+            .iter()
+            .map(|envelope| self.message(envelope))
+            .collect::<Result<_, _>>()?;
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|_| QueueError::Unavailable("the queue has been closed".to_owned()))?;
+        let connection = self.link.connection(Instant::now() + PATIENCE).await?;
+        let channel = self.channel(&connection).await?;
+        match unless_blocked(&connection, self.send(&channel, messages)).await {
+            Ok(()) => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+                Ok(())
+            }
+            // The channel is dropped, and closed by that: what is still in flight on it must not be taken for the next
+            // batch's.
+            Err(Failure::Unroutable(why)) => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.link.forget(&connection).await;
+                Err(QueueError::Unavailable(why))
+            }
+            Err(Failure::Queue(error)) => Err(error),
+        }
+    }
+
+    fn message(&self, envelope: &Envelope) -> Result<Message, QueueError> {
+        let bytes = envelope
+            .encode()
+            .map_err(|error| QueueError::Misused(error.to_string()))?;
+        let partition = envelope.header.partition(self.topology.partitions());
+        Ok(Message {
+            routing_key: Topology::routing_key(envelope.header.lane, partition),
+            bytes,
+        })
+    }
+
+    async fn channel(&self, connection: &Connection) -> Result<Channel, QueueError> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(channel) if channel.status().connected() => return Ok(channel),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let opened = async {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(channel)
+        };
+        let opened = async {
+            opened
+                .await
+                .map_err(|error| Failure::Queue(unavailable("opening a channel")(error)))
+        };
+        unless_blocked(connection, opened).await.map_err(Failure::into_error)
+    }
+
+    /// Sends in order, and returns when the broker has confirmed all. One at a time, since only then the order holds; the
+    /// confirms come while later ones are sent.
+    async fn send(&self, channel: &Channel, messages: Vec<Message>) -> Result<(), Failure> {
+        let exchange = self.topology.exchange();
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/octet-stream".into());
+        let mut in_flight = VecDeque::with_capacity(WINDOW.min(messages.len()));
+        for message in messages {
+            if in_flight.len() >= WINDOW
+                && let Some(oldest) = in_flight.pop_front()
+            {
+                confirmed(oldest).await?;
+            }
+            let sent = channel.basic_publish(
+                exchange.as_str().into(),
+                message.routing_key.into(),
+                options,
+                &message.bytes,
+                properties.clone(),
+            );
+            in_flight.push_back(
+                sent.await
+                    .map_err(|error| Failure::Queue(unavailable("publishing")(error)))?,
+            );
+        }
+        for confirm in in_flight {
+            confirmed(confirm).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.link.close().await;
+    }
+}
+
+enum Failure {
+    /// No queue takes it: what was declared is gone.
+    Unroutable(String),
+    Queue(QueueError),
+}
+
+impl Failure {
+    fn into_error(self) -> QueueError {
+        match self {
+            Self::Unroutable(why) => QueueError::Unavailable(why),
+            Self::Queue(error) => error,
+        }
+    }
+}
+
+async fn confirmed(confirm: PublisherConfirm) -> Result<(), Failure> {
+    let Ok(answer) = tokio::time::timeout(CONFIRM, confirm).await else {
+        let why = format!("the broker did not confirm within {} s", CONFIRM.as_secs());
+        return Err(Failure::Queue(QueueError::Unavailable(why)));
+    };
+    match answer.map_err(|error| Failure::Queue(unavailable("waiting for a confirm")(error)))? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(Failure::Unroutable(format!(
+            "no queue takes routing key {}",
+            returned.routing_key
+        ))),
+        Confirmation::Nack(None) => Err(Failure::Queue(QueueError::Saturated(
+            "the broker refused the message".to_owned(),
+        ))),
+        Confirmation::NotRequested => Err(Failure::Queue(QueueError::Misused(
+            "the channel is not in confirm mode".to_owned(),
+        ))),
+    }
+}
+
+/// Runs `work`, but gives up as soon as the broker has blocked the connection: nothing would go on until its memory or disk
+/// is freed, and the sender had better be told to slow down.
+async fn unless_blocked<T>(
+    connection: &Connection,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        if connection.status().blocked() {
+            let why = "the broker has blocked publishing: it is short of memory or disk".to_owned();
+            return Err(Failure::Queue(QueueError::Saturated(why)));
+        }
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = look.tick() => {}
+        }
+    }
+}

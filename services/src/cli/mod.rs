@@ -1,0 +1,99 @@
+//! The command line. One file a command.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use odograph_store::{Listed, Page};
+
+use crate::{config::Config, logging};
+
+pub mod client;
+mod demo;
+mod import;
+mod migrate;
+mod openapi;
+pub mod serve;
+pub mod table;
+mod tenant;
+
+/// Odograph: usage-based motor insurance. Telematics go in; trips, mileage, scores with reasons and premiums come out.
+#[derive(Debug, Parser)]
+#[command(name = "odograph", version, propagate_version = true, max_term_width = 120)]
+#[command(after_help = "Without a database configured, Odograph runs on an embedded PostgreSQL: try `odograph demo`.\n\
+    Every setting, with its default, is in config.default.toml; `odograph config` prints it.")]
+pub struct Cli {
+    /// Configuration file (TOML): only what differs from the defaults.
+    #[arg(long, global = true, env = "ODOGRAPH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show everything at once: an embedded database, a small fleet, the table of drivers, then the API.
+    Demo(demo::Demo),
+    /// Serve the HTTP API.
+    Serve,
+    /// Work on the queue: ingest, derive trips, score, price.
+    Work,
+    /// Serve and work in one process.
+    All,
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Send a file of telemetry (canonical CSV, plain or gzip, or Parquet) the way live batches go.
+    Import(import::Import),
+    /// Write the OpenAPI document, generated from the handlers.
+    Openapi(openapi::Openapi),
+    /// Create and list tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Create and list API clients of a tenant.
+    #[command(subcommand)]
+    Client(client::Client),
+    /// Print every setting with its default.
+    Config,
+}
+
+impl Cli {
+    pub async fn run(self) -> Result<()> {
+        match &self.command {
+            Command::Config => {
+                print!("{}", Config::defaults());
+                return Ok(());
+            }
+            Command::Openapi(command) => return command.run(),
+            _ => {}
+        }
+        let config = Config::load(self.config.as_deref())?;
+        logging::start(&config.log)?;
+        match self.command {
+            Command::Demo(command) => command.run(config).await,
+            Command::Serve => serve::serve(config).await,
+            Command::Work => serve::work(config).await,
+            Command::All => serve::all(config).await,
+            Command::Migrate => migrate::run(config).await,
+            Command::Import(command) => command.run(config).await,
+            Command::Tenant(command) => command.run(config).await,
+            Command::Client(command) => command.run(config).await,
+            Command::Config | Command::Openapi(_) => Ok(()),
+        }
+    }
+}
+
+/// Reads a list to its end, page by page.
+pub(crate) async fn every<T, F: Future<Output = odograph_store::Result<Listed<T>>>>(
+    read: impl Fn(Page) -> F,
+) -> odograph_store::Result<Vec<T>> {
+    let mut items = Vec::new();
+    let mut page = Page { after: None, limit: 200 };
+    loop {
+        let listed = read(page).await?;
+        items.extend(listed.items);
+        let Some(next) = listed.next else {
+            return Ok(items);
+        };
+        page = Page { after: Some(next), limit: 200 };
+    }
+}

@@ -1,0 +1,53 @@
+//! The roles that run until they are told to stop: `serve`, `work` and both in one.
+
+use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, root::Parts, shutdown, worker};
+
+pub async fn serve(config: Config) -> Result<()> {
+    let parts = Parts::open(config).await?;
+    let shutdown = shutdown::on_signal()?;
+    let served = serve_until(&parts, shutdown, |url| eprintln!("serving on {url}, documentation at {url}/docs")).await;
+    parts.close().await?;
+    served
+}
+
+pub async fn work(config: Config) -> Result<()> {
+    let parts = Parts::open(config).await?;
+    let worked = worker::run(parts.clone(), shutdown::on_signal()?).await;
+    parts.close().await?;
+    worked
+}
+
+pub async fn all(config: Config) -> Result<()> {
+    let parts = Parts::open(config).await?;
+    let shutdown = shutdown::on_signal()?;
+    let announce = |url: &str| eprintln!("serving and working on {url}, documentation at {url}/docs");
+    let (served, worked) = tokio::join!(
+        ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
+        ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
+    );
+    parts.close().await?;
+    served.and(worked)
+}
+
+/// When one half ends, however it does, the other is told to.
+async fn ending<T>(shutdown: &CancellationToken, half: impl Future<Output = T>) -> T {
+    let ended = half.await;
+    shutdown.cancel();
+    ended
+}
+
+/// Serves until `shutdown`; `ready` is told the address once it is bound.
+pub async fn serve_until(parts: &Parts, shutdown: CancellationToken, ready: impl FnOnce(&str)) -> Result<()> {
+    let listener = std::net::TcpListener::bind(parts.config.api.bind)
+        .with_context(|| format!("cannot listen on {} (api.bind)", parts.config.api.bind))?;
+    let url = match parts.config.api.public_url.as_str() {
+        "" => format!("http://{}", listener.local_addr()?),
+        given => given.trim_end_matches('/').to_owned(),
+    };
+    let state = parts.api_state(&url)?;
+    ready(&url);
+    odograph_api::serve(state, listener, async move { shutdown.cancelled().await }).await.context("the API failed")
+}

@@ -1,0 +1,171 @@
+//! Configuration: one struct a section, the documented defaults in `config.default.toml`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+};
+use serde::Deserialize;
+
+const DEFAULTS: &str = include_str!("config.default.toml");
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data: Data,
+    pub database: Database,
+    pub queue: Queue,
+    pub keys: Keys,
+    pub api: Api,
+    pub worker: Worker,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+    pub max_connections: u32,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    pub url: String,
+    pub prefix: String,
+    pub partitions: u16,
+    pub generation: u32,
+    pub prefetch: u16,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    pub master_key: String,
+    pub signing_key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    pub bind: SocketAddr,
+    pub public_url: String,
+    pub token_ttl_s: u32,
+    pub body_bytes: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    pub batch_messages: usize,
+    pub batch_wait_ms: u64,
+    pub lease_s: u32,
+    pub derive_every_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+// Addresses of queues carry passwords, and keys are keys: neither is ever printed.
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("prefix", &self.prefix).field("partitions", &self.partitions).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The defaults, then the file, then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(file) = file {
+            ensure!(file.is_file(), "there is no configuration file {}", file.display());
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let environment = Env::prefixed("ODOGRAPH__").split("__");
+        let mut config: Self =
+            figment.merge(environment).extract().context("the configuration does not read (see config.default.toml)")?;
+        config.settle()?;
+        Ok(config)
+    }
+
+    /// The documented default file.
+    pub fn defaults() -> &'static str {
+        DEFAULTS
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if self.data.dir.as_os_str().is_empty() {
+            self.data.dir = data_home()?.join("odograph");
+        }
+        ensure!(self.queue.partitions > 0, "queue.partitions must be at least 1");
+        ensure!(self.worker.batch_messages > 0, "worker.batch_messages must be at least 1");
+        ensure!(self.worker.lease_s > 0, "worker.lease_s must be at least 1");
+        ensure!(self.database.max_connections > 0, "database.max_connections must be at least 1");
+        Ok(())
+    }
+
+    pub fn embedded(&self) -> bool {
+        self.database.url.is_empty()
+    }
+}
+
+fn data_home() -> Result<PathBuf> {
+    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given("XDG_DATA_HOME")
+        .or_else(|| given("HOME").map(|home| home.join(".local/share")))
+        .context("neither HOME nor XDG_DATA_HOME is set: give data.dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_read_and_a_file_overrides_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("odograph.toml");
+        std::fs::write(&file, "[api]\nbind = \"0.0.0.0:9000\"\n[data]\ndir = \"/tmp/x\"\n").unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        assert_eq!(config.api.bind.port(), 9000);
+        assert_eq!(config.queue.partitions, 8);
+        assert!(config.embedded());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("odograph.toml");
+        std::fs::write(&file, "[api]\nbnid = \"0.0.0.0:9000\"\n").unwrap();
+        let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
+        assert!(error.contains("bnid"), "{error}");
+        assert!(Config::load(Some(Path::new("/nonexistent.toml"))).is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! What runs: the command line, the pipeline that composes the other crates, and the demo's fleet.
+
+pub mod cli;
+pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod fleet;
+pub mod import;
+pub mod logging;
+pub mod overview;
+pub mod pipeline;
+pub mod plan;
+pub mod root;
+pub mod shutdown;
+pub mod worker;

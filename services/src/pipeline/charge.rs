@@ -1,0 +1,134 @@
+//! From trips to money: usage by insured-local day, scores, premiums.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use chrono::{Days, NaiveDate};
+use odograph_domain::{
+    features::TripFeatures,
+    id::{DriverId, PolicyId},
+    intake::{Cover, VehicleContext},
+    policy::{Month, Policy, day_bounds},
+    score::Score,
+};
+use odograph_store::{DeriveTx, StoreError, UsageDay};
+use tracing::warn;
+
+use super::{Pipeline, derive::Changes};
+
+/// Follows a change of trips through to the premiums. Everything is computed again from what is stored, so it can be
+/// done as often as one likes.
+pub async fn charge(
+    pipeline: &Pipeline,
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    changes: &Changes,
+) -> Result<()> {
+    let (Some(first), Some(last)) = (changes.days.first().copied(), changes.days.last().copied()) else {
+        return Ok(());
+    };
+    let mut months: BTreeSet<(PolicyId, Month)> = BTreeSet::new();
+    for cover in &context.covers {
+        let covered = meter(tx, cover, &changes.days).await?;
+        months.extend(covered.into_iter().map(|day| (cover.policy, Month::of(day))));
+    }
+    // A trip counts in the scores of the days after it, as long as the model looks back.
+    let horizon = last + Days::new(u64::from(pipeline.model.window_days()));
+    let drivers: Vec<DriverId> = changes.drivers.iter().copied().collect();
+    tx.lock_drivers(&drivers).await?;
+    for driver in drivers {
+        let policies = tx.policies_rated_by(driver).await?;
+        score(pipeline, tx, driver, &policies, (first, horizon)).await?;
+        for policy in policies {
+            let rated = tx.premium_months(policy.id).await?;
+            let reached = rated.into_iter().filter(|month| month.end() > first && month.first_day() <= horizon);
+            months.extend(reached.map(|month| (policy.id, month)));
+        }
+    }
+    for (policy, month) in months {
+        rate(pipeline, tx, policy, month).await?;
+    }
+    Ok(())
+}
+
+/// Quantises the mileage of the days that the policy covers to whole metres, and returns those days.
+async fn meter(tx: &mut DeriveTx, cover: &Cover, days: &BTreeSet<NaiveDate>) -> Result<Vec<NaiveDate>> {
+    let covered = |day: &NaiveDate| {
+        let (from, to) = day_bounds(*day, cover.time_zone);
+        cover.from < to && cover.to.is_none_or(|end| from < end)
+    };
+    let days: Vec<NaiveDate> = days.iter().copied().filter(covered).collect();
+    let (Some(first), Some(last)) = (days.first(), days.last()) else {
+        return Ok(days);
+    };
+    let mut metres: BTreeMap<NaiveDate, f64> = BTreeMap::new();
+    for share in tx.day_shares(*first, *last).await? {
+        *metres.entry(share.day).or_default() += share.metres;
+    }
+    let usage: Vec<UsageDay> = days
+        .iter()
+        .map(|day| {
+            let (utc_from, utc_to) = day_bounds(*day, cover.time_zone);
+            UsageDay {
+                day: *day,
+                metres: metres.get(day).copied().unwrap_or(0.0).round() as i64,
+                utc_from,
+                utc_to,
+                tzdb: chrono_tz::IANA_TZDB_VERSION.to_owned(),
+                interpreter: METER_VERSION,
+            }
+        })
+        .collect();
+    tx.put_usage(cover.policy, &usage).await?;
+    Ok(days)
+}
+
+/// Version of the rule above: the day's metres added up in the order of the trips' starts, then rounded once, halves away
+/// from zero.
+const METER_VERSION: u16 = 1;
+
+/// Scores a driver on every day with a trip, and on the last covered day of every month of a policy rated by it, as far
+/// as a change between the two days reaches.
+async fn score(
+    pipeline: &Pipeline,
+    tx: &mut DeriveTx,
+    driver: DriverId,
+    policies: &[Policy],
+    (first, horizon): (NaiveDate, NaiveDate),
+) -> Result<()> {
+    let window = Days::new(u64::from(pipeline.model.window_days()));
+    let trips = tx.driver_trips(driver, first - window, horizon).await?;
+    let mut days: BTreeSet<NaiveDate> = trips.iter().map(|(day, _)| *day).collect();
+    let mut month = Month::of(first);
+    while month.first_day() <= horizon {
+        days.extend(policies.iter().filter_map(|policy| policy.last_covered_day(month)));
+        month = Month::of(month.end());
+    }
+    let trips: Vec<(NaiveDate, &TripFeatures)> = trips.iter().map(|(day, features)| (*day, features)).collect();
+    let scores: Vec<Score> =
+        days.range(first..=horizon).filter_map(|day| pipeline.model.score(*day, &trips)).collect();
+    let scored: BTreeSet<NaiveDate> = scores.iter().map(|score| score.as_of).collect();
+    let stale: Vec<NaiveDate> = tx
+        .driver_score_days(driver, first)
+        .await?
+        .into_iter()
+        .filter(|day| *day <= horizon && !scored.contains(day))
+        .collect();
+    tx.remove_scores(driver, &stale).await?;
+    Ok(tx.put_scores(driver, &scores).await?)
+}
+
+async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: Month) -> Result<()> {
+    let inputs = match tx.rating_inputs(policy, month).await {
+        Ok(inputs) => inputs,
+        // No version of the plan is in force yet: nothing can be charged, and asking for the premium says why.
+        Err(StoreError::NotFound { kind }) => {
+            warn!(policy.id = %policy, period = %month, missing = kind, "the period cannot be rated");
+            return Ok(());
+        }
+        Err(cause) => return Err(cause.into()),
+    };
+    let rated = pipeline.rater.rate(&inputs)?;
+    tx.put_premium(policy, &rated).await?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! From the journal to trips: a vehicle's dirty window is derived again from its raw data, whole, in one transaction.
+//!
+//! Trips are a function of the raw data, so it does not matter in which order the data came, or how often this runs.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::{Context as _, Result};
+use chrono::NaiveDate;
+use odograph_domain::{
+    batch::RawSample,
+    features::QualityMark,
+    id::{DriverId, TenantId, TripId},
+    intake::{DirtyWindow, VehicleContext},
+    time::Window,
+    trip::{Trip, TripBounds, TripRecord},
+};
+use odograph_ingest::{
+    assemble::{self, Assembled},
+    order::{self, Merged},
+    window,
+};
+use odograph_scoring::features::{self, TripInput};
+use odograph_store::{DeriveTx, StoredTrip, content_hash};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Pipeline, charge};
+
+/// Derives every window that is due, of one tenant or of all; with `force`, those too that a timer still holds back.
+/// Returns how many were derived.
+pub async fn all_due(
+    pipeline: &Pipeline,
+    only: Option<TenantId>,
+    force: bool,
+    shutdown: &CancellationToken,
+) -> Result<u64> {
+    let mut derived = 0;
+    while !shutdown.is_cancelled() {
+        let Some(tx) = pipeline.store.worker().next_due(pipeline.clock.now(), only, force).await? else {
+            break;
+        };
+        let vehicle = tx.dirty().vehicle;
+        derive(pipeline, tx, force).await.with_context(|| format!("deriving vehicle {vehicle}"))?;
+        derived += 1;
+    }
+    Ok(derived)
+}
+
+/// What changed, and so what must be charged anew.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Insured-local days whose mileage may have changed.
+    pub days: BTreeSet<NaiveDate>,
+    /// Drivers whose behaviour may have changed.
+    pub drivers: BTreeSet<DriverId>,
+}
+
+async fn derive(pipeline: &Pipeline, mut tx: DeriveTx, force: bool) -> Result<()> {
+    let context = tx.context().await?;
+    let Rebuilt { window, old, merged, mut trips } = rebuild(&mut tx, &context).await?;
+    let silent = force || (tx.dirty().due_at <= pipeline.clock.now() && !tx.dirty().at_once);
+    let open = close_last(&mut trips, &old, silent)?;
+    let mut records = features_of(&merged, &trips, &context)?;
+    let removed = keep_ids(&mut records, &old, pipeline);
+    let changes = replace(&mut tx, &removed, records, &old).await?;
+    charge::charge(pipeline, &mut tx, &context, &changes).await?;
+    tx.compact(open.map_or(window.to, |open| open.from)).await?;
+    let rest = open.map(|window| DirtyWindow {
+        window,
+        due_at: pipeline.clock.now() + context.settings.trip.memory(),
+        at_once: false,
+        ..*tx.dirty()
+    });
+    tx.commit(rest).await?;
+    Ok(())
+}
+
+/// A window that holds every trip its change can touch, as it was and as it is now.
+struct Rebuilt {
+    window: Window,
+    old: Vec<StoredTrip>,
+    merged: Merged,
+    trips: Vec<Assembled>,
+}
+
+/// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges.
+async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext) -> Result<Rebuilt> {
+    let settings = &context.settings.trip;
+    let mut window = tx.dirty().window;
+    loop {
+        let reading = window::reading(window, settings);
+        let old = tx.trips_overlapping(reading).await?;
+        let stored: Vec<Window> = old.iter().map(|trip| trip.bounds.window()).collect();
+        let grown = window::expand(window, settings, &stored);
+        if grown != window {
+            window = grown;
+            continue;
+        }
+        let merged = order::merge(tx.raw(reading).await?);
+        let later = tx.raw_after(reading.to).await?;
+        let trips = assemble::close_before(assemble::assemble(&merged.samples, settings), later);
+        let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
+        let grown = window::expand(window, settings, &derived);
+        if grown == window {
+            return Ok(Rebuilt { window, old, merged, trips });
+        }
+        window = grown;
+    }
+}
+
+fn extent(trip: &Trip) -> Window {
+    match *trip {
+        Trip::Open { start, last, .. } => Window { from: start, to: last },
+        Trip::Provisional(bounds) | Trip::Closed(bounds) => bounds.window(),
+    }
+}
+
+/// The last trip may have no end yet. It is ended by silence when the timer says so, or where it was shown to the world
+/// already; else it is left out, and its window is returned: it is still to be derived.
+fn close_last(assembled: &mut Vec<Assembled>, old: &[StoredTrip], silent: bool) -> Result<Option<Window>> {
+    let Some(last) = assembled.last_mut() else {
+        return Ok(None);
+    };
+    let Trip::Open { start, last: end, .. } = last.trip else {
+        return Ok(None);
+    };
+    let open = Window { from: start, to: end };
+    if silent || old.iter().any(|trip| trip.bounds.window().overlaps(open)) {
+        last.trip = last.trip.fall_silent()?;
+        return Ok((!silent).then_some(open));
+    }
+    assembled.pop();
+    Ok(Some(open))
+}
+
+fn features_of(merged: &Merged, trips: &[Assembled], context: &VehicleContext) -> Result<Vec<TripRecord>> {
+    let ended: Vec<(TripBounds, &[RawSample])> = trips
+        .iter()
+        .filter_map(|trip| Some((trip.trip.bounds()?, merged.samples.get(trip.range.clone())?)))
+        .collect();
+    let inputs: Vec<TripInput<'_>> = ended
+        .iter()
+        .map(|(bounds, samples)| {
+            let at = bounds.start.utc();
+            TripInput {
+                samples,
+                bounds: *bounds,
+                time_zone: context.cover_at(at).map_or(chrono_tz::Tz::UTC, |cover| cover.time_zone),
+                behaviour_allowed: context.behaviour_allowed(at),
+            }
+        })
+        .collect();
+    let features = features::features(&inputs)?;
+    let ranges = trips.iter().filter(|trip| trip.trip.bounds().is_some()).map(|trip| trip.range.clone());
+    let records = inputs.iter().zip(features).zip(ranges).map(|((input, mut features), range)| {
+        let doubled = merged.merged.iter().filter(|index| range.contains(*index)).count();
+        if doubled > 0 {
+            features.marks.insert(QualityMark::Merged, doubled as u32);
+        }
+        TripRecord {
+            // Given by `keep_ids`.
+            id: TripId::from_uuid(Uuid::nil()),
+            vehicle: context.vehicle,
+            driver: driver_of(input, context),
+            bounds: input.bounds,
+            time_zone: input.time_zone,
+            features,
+            version: 1,
+        }
+    });
+    Ok(records.collect())
+}
+
+/// The driver that most of the trip's samples name, else the one assigned, else the policy's main driver.
+fn driver_of(input: &TripInput<'_>, context: &VehicleContext) -> Option<DriverId> {
+    let mut named: HashMap<DriverId, usize> = HashMap::new();
+    for driver in input.samples.iter().filter_map(|sample| sample.driver) {
+        *named.entry(driver).or_default() += 1;
+    }
+    let most = named.into_iter().max_by_key(|(driver, samples)| (*samples, std::cmp::Reverse(*driver)));
+    most.map(|(driver, _)| driver).or_else(|| context.driver_at(input.bounds.start.utc()))
+}
+
+/// Each new trip takes the id of the old one it overlaps most, so that a rebuilt trip stays the same trip. Returns the
+/// old ones that are no more.
+fn keep_ids(records: &mut [TripRecord], old: &[StoredTrip], pipeline: &Pipeline) -> Vec<TripId> {
+    let overlap = |a: Window, b: Window| (a.to.min(b.to) - a.from.max(b.from)).num_milliseconds();
+    let mut pairs: Vec<(i64, usize, usize)> = Vec::new();
+    for (new, record) in records.iter().enumerate() {
+        for (known, trip) in old.iter().enumerate() {
+            if record.bounds.window().overlaps(trip.bounds.window()) {
+                pairs.push((overlap(record.bounds.window(), trip.bounds.window()), new, known));
+            }
+        }
+    }
+    pairs.sort_by_key(|(overlap, new, known)| (std::cmp::Reverse(*overlap), *new, *known));
+    let (mut named, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    for (_, new, known) in pairs {
+        if !named.contains(&new) && taken.insert(known) {
+            named.insert(new);
+            records[new].id = old[known].id;
+        }
+    }
+    for (new, record) in records.iter_mut().enumerate() {
+        if !named.contains(&new) {
+            record.id = TripId::from_uuid(pipeline.ids.uuid());
+        }
+    }
+    (0..old.len()).filter(|known| !taken.contains(known)).map(|known| old[known].id).collect()
+}
+
+/// Writes what differs and says what that touches. What is the same as before is not written, and touches nothing.
+async fn replace(
+    tx: &mut DeriveTx,
+    removed: &[TripId],
+    records: Vec<TripRecord>,
+    old: &[StoredTrip],
+) -> Result<Changes> {
+    let known: HashMap<TripId, &StoredTrip> = old.iter().map(|trip| (trip.id, trip)).collect();
+    let mut changed = Vec::new();
+    for mut record in records {
+        match known.get(&record.id) {
+            Some(before) if before.content_hash == content_hash(&record) => continue,
+            Some(before) => record.version = before.version + 1,
+            None => {}
+        }
+        changed.push(record);
+    }
+    tx.put_trips(removed, &changed).await?;
+    let mut changes = Changes::default();
+    for id in removed.iter().copied().chain(changed.iter().map(|record| record.id)) {
+        if let Some(before) = known.get(&id) {
+            changes.days.extend(before.days.iter().copied());
+            changes.drivers.extend(before.driver);
+        }
+    }
+    for record in &changed {
+        changes.days.extend(record.features.mileage.by_day.iter().map(|share| share.day));
+        changes.days.insert(record.local_day());
+        changes.drivers.extend(record.driver);
+        let topic = if record.version > 1 { "trip.corrected" } else { "trip.completed" };
+        let payload = json!({ "trip": record.id, "vehicle": record.vehicle, "version": record.version,
+            "start": record.bounds.start, "end": record.bounds.end, "state": record.state(),
+            "billable_m": record.features.mileage.billable_m });
+        tx.outbox(topic, &record.id.to_string(), &payload).await?;
+    }
+    for id in removed {
+        tx.outbox("trip.withdrawn", &id.to_string(), &json!({ "trip": id })).await?;
+    }
+    Ok(changes)
+}

@@ -1,0 +1,276 @@
+//! From the queue to the journal: one micro-batch of one partition, committed as a whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use odograph_domain::{
+    envelope::{Envelope, Header},
+    id::{DriverId, TenantId, VehicleId},
+    intake::{LedgerKey, VehicleContext, VehicleState},
+    lease::Lease,
+    outcome::MessageRejection,
+    queue::Delivery,
+};
+use odograph_ingest::{
+    decode::{self, Decoded, Refusal},
+    dedup::Known,
+    intake::{self, Judged},
+    watch,
+};
+use odograph_store::{StoreError, WorkerTx, Writes};
+use tokio::time::{Duration, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use uuid::Uuid;
+
+use super::Pipeline;
+use crate::import;
+
+/// Why the partition cannot be worked on further by this worker.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Another worker owns the partition now.
+    #[error("the lease was lost")]
+    Fenced,
+    #[error("asked to stop while the database was unavailable")]
+    Shutdown,
+}
+
+/// A message that is an envelope, with what its payload decoded to.
+struct Message {
+    envelope: Envelope,
+    decoded: Result<Decoded, Refusal>,
+}
+
+impl Pipeline {
+    /// Commits all deliveries, or returns why not. A failing micro-batch is bisected until only the poison is left, and
+    /// that becomes a dead letter; a database that is away is waited for. After `Ok` all of them may be acknowledged.
+    pub async fn ingest(
+        &self,
+        lease: &Lease,
+        deliveries: Vec<Delivery>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Stop> {
+        let messages = self.open(deliveries, shutdown).await?;
+        let mut waiting = vec![messages];
+        while let Some(mut part) = waiting.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            match self.commit(lease, &part).await {
+                Ok(()) => {}
+                Err(StoreError::Fenced) => return Err(Stop::Fenced),
+                Err(cause) if cause.is_transient() => {
+                    warn!(error = %cause, "the database is unavailable; waiting");
+                    pause(shutdown).await?;
+                    waiting.push(part);
+                }
+                Err(cause) if part.len() == 1 => {
+                    let message = part.remove(0);
+                    error!(message.id = %message.envelope.header.message_id, error = %cause, "a message is poison");
+                    self.bury(lease, message, &cause, shutdown).await?;
+                }
+                Err(cause) => {
+                    warn!(messages = part.len(), error = %cause, "a micro-batch failed; looking for the poison");
+                    let rest = part.split_off(part.len() / 2);
+                    waiting.push(rest);
+                    waiting.push(part);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the envelopes and decodes their payloads. What is no envelope has no tenant: it goes to quarantine.
+    async fn open(&self, deliveries: Vec<Delivery>, shutdown: &CancellationToken) -> Result<Vec<Message>, Stop> {
+        let mut messages = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match Envelope::decode(&delivery.bytes) {
+                Ok(envelope) => {
+                    let decoded = decode::decode(&envelope, &self.limits);
+                    messages.push(Message { envelope, decoded });
+                }
+                Err(reason) => {
+                    let reason = reason.to_string();
+                    while let Err(cause) = self.store.worker().quarantine(&delivery.bytes, &reason).await {
+                        warn!(error = %cause, "cannot quarantine a message that is no envelope; waiting");
+                        pause(shutdown).await?;
+                    }
+                }
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The way of a micro-batch, in one transaction.
+    async fn commit(&self, lease: &Lease, messages: &[Message]) -> Result<(), StoreError> {
+        let tenants: BTreeSet<TenantId> = messages.iter().map(|message| message.envelope.header.tenant).collect();
+        let tenants: Vec<TenantId> = tenants.into_iter().collect();
+        let mut tx = self.store.worker().begin(lease, &tenants).await?;
+        let judged = self.judge(&mut tx, messages).await?;
+        let writes = self.settle(&mut tx, judged).await?;
+        let at_once = writes.dirty.iter().any(|dirty| dirty.at_once);
+        tx.write(&writes).await?;
+        tx.commit().await?;
+        if at_once {
+            self.derive_wanted.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Resolves vehicle and drivers, drops what may not be kept, validates each sample by itself.
+    async fn judge<'a>(&self, tx: &mut WorkerTx, messages: &'a [Message]) -> Result<Judgement<'a>, StoreError> {
+        let mut vehicles: Vec<Option<VehicleId>> = Vec::with_capacity(messages.len());
+        for Message { envelope: Envelope { header, .. }, .. } in messages {
+            vehicles.push(match header.vehicle {
+                Some(vehicle) => Some(vehicle),
+                None => tx.resolve_vehicle(header.tenant, &header.vehicle_given).await?,
+            });
+        }
+        let wanted: BTreeSet<(TenantId, VehicleId)> = messages
+            .iter()
+            .zip(&vehicles)
+            .filter_map(|(message, vehicle)| Some((message.envelope.header.tenant, (*vehicle)?)))
+            .collect();
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let contexts: HashMap<VehicleId, VehicleContext> =
+            tx.contexts(&wanted).await?.into_iter().map(|context| (context.vehicle, context)).collect();
+        let mut judged = Vec::with_capacity(messages.len());
+        for (message, vehicle) in messages.iter().zip(vehicles) {
+            let context = vehicle.and_then(|vehicle| contexts.get(&vehicle));
+            let drivers = drivers_of(tx, message).await?;
+            judged.push((message, judge_one(message, context, &drivers)));
+        }
+        Ok(Judgement { contexts, judged })
+    }
+
+    /// Decides what is new, moves the vehicles' states on, and gathers everything that is to be written.
+    async fn settle(&self, tx: &mut WorkerTx, judgement: Judgement<'_>) -> Result<Writes, StoreError> {
+        let Judgement { contexts, judged } = judgement;
+        let keys: Vec<LedgerKey> =
+            judged.iter().filter_map(|(_, judged)| Some(judged.batch.as_ref()?.key.clone())).collect();
+        let touched: BTreeSet<(TenantId, VehicleId)> = keys.iter().map(|key| (key.tenant, key.vehicle)).collect();
+        let touched: Vec<_> = touched.into_iter().collect();
+        // The states first: their locks keep a second message of the same vehicle out until the ledger is written.
+        let mut states: HashMap<VehicleId, VehicleState> =
+            tx.lock_states(&touched).await?.into_iter().map(|state| (state.vehicle, state)).collect();
+        let mut known = Known::new(tx.ledger(&keys).await?);
+        let mut writes = Writes::default();
+        for (message, judged) in judged {
+            let Envelope { header, payload } = &message.envelope;
+            let context = judged.batch.as_ref().and_then(|batch| contexts.get(&batch.key.vehicle));
+            let judged = match (&judged.batch, context) {
+                (Some(batch), Some(context)) => {
+                    let verdict = known.judge(batch);
+                    intake::settle(judged, verdict, header, payload, context)
+                }
+                _ => judged,
+            };
+            if !judged.unknown.is_empty() {
+                debug!(message.id = %header.message_id, fields = ?judged.unknown, "fields of a newer version were kept");
+            }
+            if let (Some(batch), Some(context)) = (&judged.batch, context)
+                && let Some(state) = states.remove(&batch.key.vehicle)
+            {
+                let (state, dirty) =
+                    watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
+                writes.dirty.extend(dirty);
+                states.insert(state.vehicle, state);
+            }
+            if let Some(run) = import_run(header) {
+                writes.imports.push((header.tenant, run, judged.tally.clone()));
+            }
+            writes.outcomes.push((header.tenant, judged.tally));
+            writes.dead_letters.extend(judged.dead_letters);
+            writes.batches.extend(judged.batch);
+        }
+        for (tenant, vehicle) in touched {
+            writes.states.extend(states.remove(&vehicle).map(|state| (tenant, state)));
+        }
+        Ok(writes)
+    }
+
+    /// Keeps a message whose every attempt failed, and goes on without it.
+    async fn bury(
+        &self,
+        lease: &Lease,
+        message: Message,
+        cause: &StoreError,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Stop> {
+        let Envelope { header, payload } = &message.envelope;
+        let mut refusal = Refusal::new(MessageRejection::Poison, format!("processing failed: {}", cause.kind()));
+        refusal.samples = message.decoded.as_ref().map_or(1, |decoded| decoded.samples.len().max(1) as u32);
+        refusal.batch_id = message.decoded.as_ref().ok().map(|decoded| decoded.batch_id.to_string());
+        // What the vehicle may keep could not be established: only what every product may is kept.
+        let buried = intake::refuse(header, refusal, payload, None);
+        let writes = Writes {
+            dead_letters: buried.dead_letters,
+            imports: import_run(header).map(|run| (header.tenant, run, buried.tally.clone())).into_iter().collect(),
+            outcomes: vec![(header.tenant, buried.tally)],
+            ..Writes::default()
+        };
+        loop {
+            let written = async {
+                let mut tx = self.store.worker().begin(lease, &[header.tenant]).await?;
+                tx.write(&writes).await?;
+                tx.commit().await
+            };
+            match written.await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Fenced) => return Err(Stop::Fenced),
+                Err(cause) => {
+                    warn!(error = %cause, "cannot keep a poisoned message yet; waiting");
+                    pause(shutdown).await?;
+                }
+            }
+        }
+    }
+}
+
+struct Judgement<'a> {
+    contexts: HashMap<VehicleId, VehicleContext>,
+    judged: Vec<(&'a Message, Judged)>,
+}
+
+/// Every driver the message names and the tenant knows.
+async fn drivers_of(tx: &mut WorkerTx, message: &Message) -> Result<BTreeMap<String, DriverId>, StoreError> {
+    let mut drivers = BTreeMap::new();
+    let Ok(decoded) = &message.decoded else {
+        return Ok(drivers);
+    };
+    for given in decoded.drivers() {
+        if let Some(driver) = tx.resolve_driver(message.envelope.header.tenant, given).await? {
+            drivers.insert(given.to_owned(), driver);
+        }
+    }
+    Ok(drivers)
+}
+
+/// The import a message belongs to.
+fn import_run(header: &Header) -> Option<Uuid> {
+    header.extra.get(import::RUN)?.as_str()?.parse().ok()
+}
+
+fn judge_one(message: &Message, context: Option<&VehicleContext>, drivers: &BTreeMap<String, DriverId>) -> Judged {
+    let Envelope { header, payload } = &message.envelope;
+    let refusal = match (&message.decoded, context) {
+        (Ok(decoded), Some(context)) => return intake::judge(header, decoded.clone(), context, drivers),
+        (Err(refusal), _) => refusal.clone(),
+        (Ok(decoded), None) => {
+            let detail = "vehicle: wanted the id or external_ref of a vehicle of this tenant";
+            let mut refusal = Refusal::new(MessageRejection::UnknownVehicle, detail);
+            refusal.batch_id = Some(decoded.batch_id.to_string());
+            refusal.samples = decoded.samples.len() as u32;
+            refusal
+        }
+    };
+    intake::refuse(header, refusal, payload, context)
+}
+
+async fn pause(shutdown: &CancellationToken) -> Result<(), Stop> {
+    tokio::select! {
+        () = shutdown.cancelled() => Err(Stop::Shutdown),
+        () = sleep(Duration::from_secs(1)) => Ok(()),
+    }
+}

@@ -1,0 +1,240 @@
+//! The composition root: the only place that reads the wall clock and makes random numbers, and where the parts are
+//! put together from the configuration.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use odograph_api::{ApiParts, ApiState, TokenSigner};
+use odograph_domain::{
+    clock::Clock,
+    id::{IdSource, TenantId},
+    queue::{Publisher, Queue},
+};
+use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
+use odograph_scoring::rating::PlanRater;
+use odograph_store::{MasterKey, Store, StoreOptions};
+use uuid::Uuid;
+
+use crate::config::Config;
+#[cfg(feature = "embedded")]
+use crate::embedded::{Embedded, Location};
+
+/// The machine's clock, and UUIDv7 ids from it.
+#[derive(Debug, Clone, Copy)]
+pub struct System;
+
+impl Clock for System {
+    #[expect(clippy::disallowed_methods, reason = "the composition root is where the wall clock is read")]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}
+
+impl IdSource for System {
+    #[expect(clippy::disallowed_methods, reason = "the composition root is where ids come from")]
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+/// Bytes from the operating system's generator.
+#[expect(clippy::disallowed_methods, reason = "the composition root is where randomness comes from")]
+pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the operating system gave no random bytes")?;
+    Ok(bytes)
+}
+
+/// The parts a role runs on.
+#[derive(Clone)]
+pub struct Parts {
+    pub config: Config,
+    pub store: Store,
+    pub queue: Arc<dyn Queue>,
+    pub publisher: Arc<dyn Publisher>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
+    #[cfg(feature = "embedded")]
+    embedded: Option<Arc<Embedded>>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Parts {
+    /// Opens the database and the queue. The embedded database is brought up to date by itself; a server's schema is
+    /// changed by `odograph migrate` only.
+    pub async fn open(config: Config) -> Result<Self> {
+        if config.embedded() { Self::open_embedded(config).await } else { Self::open_server(config).await }
+    }
+
+    async fn open_server(config: Config) -> Result<Self> {
+        if config.keys.master_key.is_empty() {
+            bail!(
+                "keys.master_key is not set: give 64 hex digits in ODOGRAPH__KEYS__MASTER_KEY (openssl rand -hex 32 makes \
+                 one). A key made here would be lost with this machine, and the raw data with it"
+            );
+        }
+        let master_key = MasterKey::from_text(&config.keys.master_key).context("keys.master_key")?;
+        let options =
+            StoreOptions { url: config.database.url.clone(), max_connections: config.database.max_connections };
+        let (clock, ids) = (Arc::new(System), Arc::new(System));
+        let store = Store::connect(&options, master_key, clock, ids).await.context("the database does not answer")?;
+        Self::with_store(
+            config,
+            store,
+            #[cfg(feature = "embedded")]
+            None,
+        )
+        .await
+    }
+
+    #[cfg(feature = "embedded")]
+    async fn open_embedded(config: Config) -> Result<Self> {
+        let folder = config.data.dir.join("postgres");
+        std::fs::create_dir_all(&config.data.dir)
+            .with_context(|| format!("cannot make the data folder {}", config.data.dir.display()))?;
+        let embedded = Embedded::start(Location::Folder(folder)).await?;
+        let master_key = if config.keys.master_key.is_empty() {
+            kept_key(&config.data.dir.join("master.key"))?
+        } else {
+            config.keys.master_key.clone()
+        };
+        Self::on_embedded(config, embedded, &master_key).await
+    }
+
+    /// On an embedded database that is already running.
+    #[cfg(feature = "embedded")]
+    pub async fn on_embedded(config: Config, embedded: Embedded, master_key: &str) -> Result<Self> {
+        let master_key = MasterKey::from_text(master_key).context("the master key")?;
+        let options = StoreOptions { url: embedded.url(), max_connections: 1 };
+        let (clock, ids) = (Arc::new(System), Arc::new(System));
+        let store = Store::connect(&options, master_key, clock, ids)
+            .await
+            .context("the embedded PostgreSQL does not answer")?;
+        store.migrate().await.context("the embedded database could not be brought up to date")?;
+        Self::with_store(config, store, Some(Arc::new(embedded))).await
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    async fn open_embedded(_config: Config) -> Result<Self> {
+        bail!("database.url is not set, and this build has no embedded PostgreSQL")
+    }
+
+    async fn with_store(
+        config: Config,
+        store: Store,
+        #[cfg(feature = "embedded")] embedded: Option<Arc<Embedded>>,
+    ) -> Result<Self> {
+        let (queue, publisher): (Arc<dyn Queue>, Arc<dyn Publisher>) = if config.queue.url.is_empty() {
+            let queue = Arc::new(store.queue(config.queue.partitions));
+            (queue.clone(), queue)
+        } else {
+            let options = RabbitOptions {
+                url: config.queue.url.clone(),
+                prefix: config.queue.prefix.clone(),
+                generation: config.queue.generation,
+                partitions: config.queue.partitions,
+                prefetch: config.queue.prefetch,
+            };
+            let queue = Arc::new(RabbitQueue::connect(options).await.context("RabbitMQ does not answer")?);
+            (queue.clone(), queue)
+        };
+        Ok(Self {
+            config,
+            store,
+            queue,
+            publisher,
+            clock: Arc::new(System),
+            ids: Arc::new(System),
+            #[cfg(feature = "embedded")]
+            embedded,
+        })
+    }
+
+    /// What the API works with, known to the world as `url`.
+    pub fn api_state(&self, url: &str) -> Result<ApiState> {
+        let mut state = ApiState::new(ApiParts {
+            store: self.store.clone(),
+            publisher: self.publisher.clone(),
+            rater: Arc::new(PlanRater),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            signer: self.signer()?,
+            issuer: url.to_owned(),
+        });
+        state.token_ttl = Duration::from_secs(u64::from(self.config.api.token_ttl_s));
+        state.limits.batch_bytes = self.config.api.body_bytes;
+        Ok(state)
+    }
+
+    /// The key that signs tokens: from the file given, else made once and kept in the data folder.
+    fn signer(&self) -> Result<TokenSigner> {
+        let given = &self.config.keys.signing_key_file;
+        let pem = if given.as_os_str().is_empty() {
+            let kept = self.config.data.dir.join("signing-key.pem");
+            std::fs::create_dir_all(&self.config.data.dir)
+                .with_context(|| format!("cannot make the data folder {}", self.config.data.dir.display()))?;
+            kept_secret(&kept, || Ok(TokenSigner::generate(&random_bytes()?)?.to_pem().to_owned()))?
+        } else {
+            std::fs::read_to_string(given)
+                .with_context(|| format!("cannot read keys.signing_key_file {}", given.display()))?
+        };
+        TokenSigner::from_pem(&pem).context("the key that signs tokens does not read")
+    }
+
+    /// The tenant of this name or id.
+    pub async fn tenant_named(&self, given: &str) -> Result<TenantId> {
+        let operator = self.store.operator();
+        if let Some(tenant) = operator.tenant_by_name(given).await? {
+            return Ok(tenant.id);
+        }
+        let by_id = match given.parse::<TenantId>() {
+            Ok(id) => operator.tenant(id).await.ok(),
+            Err(_) => None,
+        };
+        by_id.map(|tenant| tenant.id).with_context(|| format!("there is no tenant {given:?}; `odograph tenant list` shows them"))
+    }
+
+    /// Closes the database, and stops it if it is ours. Call last.
+    pub async fn close(self) -> Result<()> {
+        drop((self.queue, self.publisher));
+        self.store.close().await;
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = self.embedded.and_then(Arc::into_inner) {
+            embedded.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A key of 32 bytes in hex, made once and kept readable by its owner only.
+pub fn kept_key(file: &Path) -> Result<String> {
+    kept_secret(file, || Ok(hex::encode(random_bytes::<32>()?)))
+}
+
+/// Reads a secret kept in a file, or makes it and keeps it.
+pub fn kept_secret(file: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let secret = make()?;
+            write_private(file, &secret).with_context(|| format!("cannot keep a key in {}", file.display()))?;
+            Ok(secret)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}

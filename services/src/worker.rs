@@ -1,0 +1,206 @@
+//! The worker role: holds partitions by lease, processes what their queues bring, and derives the trips that are due.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use odograph_domain::{
+    id::{IdSource as _, WorkerId},
+    lease::Lease,
+    queue::{Consumer, QueueError},
+};
+use odograph_store::StoreError;
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    pipeline::{Pipeline, derive, ingest::Stop},
+    root::{Parts, System},
+};
+
+/// Runs until `shutdown`: then stops taking messages, finishes and commits what it has, acknowledges, and gives its
+/// partitions back.
+pub async fn run(parts: Parts, shutdown: CancellationToken) -> Result<()> {
+    let worker: WorkerId = System.next();
+    info!(worker.id = %worker, queue.partitions = parts.queue.partitions(), "worker started");
+    let pipeline = Pipeline::new(&parts);
+    let mut deriving = JoinSet::new();
+    deriving.spawn(derive_when_due(pipeline.clone(), parts.config.worker.derive_every_ms, shutdown.clone()));
+    let held = hold_partitions(&parts, &pipeline, worker, &shutdown).await;
+    while deriving.join_next().await.is_some() {}
+    info!(worker.id = %worker, "worker stopped");
+    held
+}
+
+/// One partition that this worker owns, and the task that works on it.
+struct Held {
+    epoch: i64,
+    /// Until when the lease is known to hold, in milliseconds since 1970; read by the task before each commit.
+    until_ms: Arc<AtomicI64>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn hold_partitions(
+    parts: &Parts,
+    pipeline: &Pipeline,
+    worker: WorkerId,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let every = Duration::from_secs(u64::from(parts.config.worker.lease_s)) / 3;
+    let mut held: BTreeMap<u16, Held> = BTreeMap::new();
+    while !shutdown.is_cancelled() {
+        match share(parts, worker).await {
+            Ok(current) => adjust(&mut held, current, parts, pipeline, shutdown).await,
+            Err(cause) => warn!(error = %cause, "could not renew the leases; trying again"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sleep(every) => {}
+        }
+    }
+    for (_, partition) in std::mem::take(&mut held) {
+        stop(partition).await;
+    }
+    let leases = parts.store.leases();
+    let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
+    let last = leases.renew(worker, parts.clock.now(), ttl).await?;
+    Ok(leases.release(&last).await?)
+}
+
+/// Renews what this worker holds and takes what is free, up to its fair share: all partitions over all live workers,
+/// rounded up. With more than that, it gives some back so that a worker that came later gets its part.
+async fn share(parts: &Parts, worker: WorkerId) -> Result<Vec<Lease>, StoreError> {
+    let (leases, now) = (parts.store.leases(), parts.clock.now());
+    let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
+    let mut mine = leases.renew(worker, now, ttl).await?;
+    let mut workers: BTreeSet<WorkerId> = leases.owners(now).await?.into_iter().map(|(_, owner)| owner).collect();
+    workers.insert(worker);
+    let fair = usize::from(parts.queue.partitions()).div_ceil(workers.len());
+    if mine.len() < fair {
+        let want = (fair - mine.len()) as u16;
+        mine.extend(leases.acquire(worker, parts.queue.partitions(), want, now, ttl).await?);
+    }
+    Ok(mine)
+}
+
+/// Starts work on partitions that were gained and ends it on those that were lost.
+async fn adjust(
+    held: &mut BTreeMap<u16, Held>,
+    current: Vec<Lease>,
+    parts: &Parts,
+    pipeline: &Pipeline,
+    shutdown: &CancellationToken,
+) {
+    let lost: Vec<u16> = held
+        .iter()
+        .filter(|(number, partition)| {
+            let kept = current.iter().any(|lease| lease.partition == **number && lease.epoch == partition.epoch);
+            !kept || partition.task.is_finished()
+        })
+        .map(|(number, _)| *number)
+        .collect();
+    for number in lost {
+        if let Some(partition) = held.remove(&number) {
+            stop(partition).await;
+        }
+    }
+    for lease in current {
+        let until_ms = lease.until.timestamp_millis();
+        if let Some(partition) = held.get(&lease.partition) {
+            partition.until_ms.store(until_ms, Ordering::Relaxed);
+            continue;
+        }
+        let until_ms = Arc::new(AtomicI64::new(until_ms));
+        let stop = shutdown.child_token();
+        let work = work_on(parts.clone(), pipeline.clone(), lease, until_ms.clone(), stop.clone());
+        let task = tokio::spawn(work);
+        held.insert(lease.partition, Held { epoch: lease.epoch, until_ms, stop, task });
+    }
+}
+
+async fn stop(partition: Held) {
+    partition.stop.cancel();
+    if let Err(cause) = partition.task.await {
+        error!(error = %cause, "a partition's task ended badly");
+    }
+}
+
+async fn work_on(parts: Parts, pipeline: Pipeline, lease: Lease, until_ms: Arc<AtomicI64>, stop: CancellationToken) {
+    let mut consumer = match parts.queue.consume(lease.partition).await {
+        Ok(consumer) => consumer,
+        Err(cause) => {
+            warn!(queue.partition = lease.partition, error = %cause, "cannot consume the partition; trying again");
+            return;
+        }
+    };
+    let outcome = take_and_commit(&parts, &pipeline, &lease, &until_ms, consumer.as_mut(), &stop).await;
+    if let Err(cause) = outcome {
+        warn!(queue.partition = lease.partition, error = %cause, "left the partition");
+    }
+    if let Err(cause) = consumer.close().await {
+        warn!(queue.partition = lease.partition, error = %cause, "the consumer did not close cleanly");
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Left {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Stopped(#[from] Stop),
+}
+
+async fn take_and_commit(
+    parts: &Parts,
+    pipeline: &Pipeline,
+    lease: &Lease,
+    until_ms: &AtomicI64,
+    consumer: &mut dyn Consumer,
+    stop: &CancellationToken,
+) -> Result<(), Left> {
+    let (most, wait) = (parts.config.worker.batch_messages, Duration::from_millis(parts.config.worker.batch_wait_ms));
+    while !stop.is_cancelled() {
+        // The epoch is the fence; this only spares work that the fence would refuse.
+        if parts.clock.now().timestamp_millis() > until_ms.load(Ordering::Relaxed) {
+            sleep(wait).await;
+            continue;
+        }
+        let deliveries = consumer.receive(most, wait).await?;
+        if deliveries.is_empty() {
+            continue;
+        }
+        let receipts: Vec<_> = deliveries.iter().map(|delivery| delivery.receipt).collect();
+        pipeline.ingest(lease, deliveries, stop).await?;
+        consumer.acknowledge(&receipts).await?;
+    }
+    Ok(())
+}
+
+async fn derive_when_due(pipeline: Pipeline, every_ms: u64, shutdown: CancellationToken) {
+    let woken: Arc<Notify> = pipeline.derive_wanted();
+    while !shutdown.is_cancelled() {
+        let done = derive::all_due(&pipeline, None, false, &shutdown).await;
+        if let Err(cause) = done {
+            error!(error = %cause, "trips could not be derived; trying again");
+            sleep(Duration::from_millis(every_ms)).await;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = woken.notified() => {}
+            () = sleep(Duration::from_millis(every_ms)) => {}
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What ingest needs to know of a vehicle, and what a change to it does to trips that are there already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use odograph_domain::{
+    id::{TenantId, VehicleId},
+    intake::{Assigned, Cover, VehicleContext},
+    policy::{Product, start_of_day},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    error::{Result, StoreError},
+    session::Caller,
+    tenant::{TenantStore, from_json, named},
+};
+
+impl TenantStore {
+    /// What may be kept of a vehicle's data, and when: asked at the door before anything of a refused message is stored.
+    pub async fn vehicle_context(&self, vehicle: VehicleId) -> Result<VehicleContext> {
+        let mut tx = self.begin().await?;
+        let mut found = contexts(&mut tx, &[(self.tenant_id(), vehicle)]).await?;
+        tx.commit().await?;
+        found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
+    }
+}
+
+/// The contexts of those vehicles that exist, in order of tenant and vehicle, each once.
+pub(crate) async fn contexts(
+    conn: &mut PgConnection,
+    vehicles: &[(TenantId, VehicleId)],
+) -> Result<Vec<VehicleContext>> {
+    let wanted: BTreeSet<(TenantId, VehicleId)> = vehicles.iter().copied().collect();
+    let tenants: Vec<Uuid> = wanted.iter().map(|(tenant, _)| tenant.uuid()).collect();
+    let ids: Vec<Uuid> = wanted.iter().map(|(_, vehicle)| vehicle.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT v.tenant_id, v.id, t.settings
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN vehicle v ON v.tenant_id = w.tenant_id AND v.id = w.vehicle_id
+         JOIN tenant t ON t.id = v.tenant_id",
+        &tenants,
+        &ids,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let (tenant, vehicle) = (TenantId::from(row.tenant_id), VehicleId::from(row.id));
+        let settings = from_json(row.settings, "the tenant's settings")?;
+        let context = VehicleContext {
+            tenant,
+            vehicle,
+            settings,
+            covers: vec![],
+            assignments: vec![],
+            devices: vec![],
+        };
+        found.insert(vehicle, context);
+    }
+    add_covers(conn, &tenants, &ids, &mut found).await?;
+    add_assignments(conn, &tenants, &ids, &mut found).await?;
+    add_devices(conn, &tenants, &ids, &mut found).await?;
+    let mut contexts: Vec<VehicleContext> = found.into_values().collect();
+    contexts.sort_by_key(|context| (context.tenant, context.vehicle));
+    Ok(contexts)
+}
+
+type Found = BTreeMap<VehicleId, VehicleContext>;
+
+async fn add_covers(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
+    let rows = sqlx::query!(
+        "SELECT p.id, p.vehicle_id, p.product, p.main_driver_id, p.time_zone, p.starts_on, p.ends_on
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN policy p ON p.tenant_id = w.tenant_id AND p.vehicle_id = w.vehicle_id
+         ORDER BY p.starts_on, p.id",
+        tenants,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        let time_zone = zone(&row.time_zone)?;
+        let (from, to) = bounds(row.starts_on, row.ends_on, time_zone);
+        let cover = Cover {
+            policy: row.id.into(),
+            product: named(&row.product, Product::parse)?,
+            main_driver: row.main_driver_id.map(Into::into),
+            time_zone,
+            from,
+            to,
+        };
+        if let Some(context) = found.get_mut(&row.vehicle_id.into()) {
+            context.covers.push(cover);
+        }
+    }
+    Ok(())
+}
+
+async fn add_assignments(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
+    let rows = sqlx::query!(
+        "SELECT a.vehicle_id, a.driver_id, a.starts_at, a.ends_at
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN assignment a ON a.tenant_id = w.tenant_id AND a.vehicle_id = w.vehicle_id
+         ORDER BY a.starts_at",
+        tenants,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        if let Some(context) = found.get_mut(&row.vehicle_id.into()) {
+            context.assignments.push(Assigned {
+                driver: row.driver_id.into(),
+                from: row.starts_at,
+                to: row.ends_at,
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn add_devices(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
+    let rows = sqlx::query!(
+        "SELECT p.vehicle_id, p.device_id, p.device_rank, d.external_ref
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN device_pairing p ON p.tenant_id = w.tenant_id AND p.vehicle_id = w.vehicle_id
+         JOIN device d ON d.tenant_id = p.tenant_id AND d.id = p.device_id
+         ORDER BY p.device_rank, p.device_id",
+        tenants,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        let rank = u8::try_from(row.device_rank).map_err(StoreError::corrupt)?;
+        if let Some(context) = found.get_mut(&row.vehicle_id.into()) {
+            context.devices.push((row.device_id.into(), row.external_ref, rank));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn zone(name: &str) -> Result<Tz> {
+    name.parse()
+        .map_err(|_| StoreError::corrupt(format_args!("{name:?} is no time zone")))
+}
+
+/// The instants between which a policy covers.
+pub(crate) fn bounds(
+    starts_on: NaiveDate,
+    ends_on: Option<NaiveDate>,
+    zone: Tz,
+) -> (DateTime<Utc>, Option<DateTime<Utc>>) {
+    (
+        start_of_day(starts_on, zone),
+        ends_on.map(|day| start_of_day(day, zone)),
+    )
+}
+
+/// Marks what lies in a time for deriving anew, where there is any data of it. At once: nothing more is to come.
+pub(crate) async fn mark_dirty(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    vehicle: VehicleId,
+    from: DateTime<Utc>,
+    to: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO dirty_window AS d (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once)
+         SELECT $1, $2, greatest(l.min_ts, $3), least(l.max_ts, $4), $5, true
+         FROM (SELECT min(min_ts) AS min_ts, max(max_ts) AS max_ts FROM batch_ledger
+               WHERE tenant_id = $1 AND vehicle_id = $2) AS l
+         WHERE greatest(l.min_ts, $3) <= least(l.max_ts, $4)
+           AND EXISTS (SELECT FROM vehicle_state s WHERE s.tenant_id = $1 AND s.vehicle_id = $2)
+         ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET
+             from_ts = least(d.from_ts, excluded.from_ts), to_ts = greatest(d.to_ts, excluded.to_ts),
+             due_at = least(d.due_at, excluded.due_at), at_once = true",
+        caller.tenant.uuid(),
+        vehicle.uuid(),
+        from,
+        to,
+        caller.now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

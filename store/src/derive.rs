@@ -1,0 +1,365 @@
+//! Deriving: one dirty window at a time, in one transaction that holds the vehicle.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use odograph_domain::{
+    batch::RawSample,
+    features::TripFeatures,
+    id::{DriverId, PolicyId, TenantId, TripId, VehicleId},
+    intake::{DirtyWindow, VehicleContext, VehicleState},
+    mileage::DayShare,
+    policy::{Month, Policy},
+    rating::{RatedPremium, RatingInputs},
+    score::Score,
+    time::{EventTime, Window},
+    trip::TripRecord,
+};
+use serde_json::Value;
+
+use crate::{
+    contexts::contexts,
+    error::{Result, StoreError},
+    policies::{policies_of, policy_by_id},
+    premiums::{self, PremiumRow},
+    raw::{compact, raw_between, raw_extent},
+    scores,
+    session::{Caller, Scope, Tx, enter, now},
+    store::Store,
+    trip_writes::put_trips,
+    trips::{StoredTrip, driver_trips, trips_overlapping},
+    usage::{UsageDay, put_usage, usage_days},
+    worker::{WorkerStore, lock_states},
+    writes::merge_dirty,
+};
+
+impl WorkerStore {
+    /// Takes the dirty window that has been due longest and that nobody else works on; `force` takes what is not due too.
+    pub async fn next_due(&self, now: DateTime<Utc>, only: Option<TenantId>, force: bool) -> Result<Option<DeriveTx>> {
+        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        let claimed = sqlx::query!(
+            r#"SELECT tenant_id AS "tenant_id!", vehicle_id AS "vehicle_id!", from_ts AS "from_ts!", to_ts AS "to_ts!",
+                      due_at AS "due_at!", at_once AS "at_once!"
+               FROM claim_due($1, $2, $3)"#,
+            now,
+            only.map(TenantId::uuid),
+            force,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = claimed else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
+        let tenant = TenantId::from(row.tenant_id);
+        enter(&mut tx, Scope::Worker(&[tenant])).await?;
+        let dirty = DirtyWindow {
+            tenant,
+            vehicle: row.vehicle_id.into(),
+            window: Window {
+                from: EventTime::new(row.from_ts),
+                to: EventTime::new(row.to_ts),
+            },
+            due_at: row.due_at,
+            at_once: row.at_once,
+        };
+        Ok(Some(DeriveTx {
+            store: self.store.clone(),
+            tx,
+            dirty,
+        }))
+    }
+
+    /// How many dirty windows are due (`force`: there at all).
+    pub async fn due_count(&self, now: DateTime<Utc>, only: Option<TenantId>, force: bool) -> Result<u64> {
+        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        let count = sqlx::query_scalar!("SELECT count_due($1, $2, $3)", now, only.map(TenantId::uuid), force)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        u64::try_from(count.unwrap_or(0)).map_err(StoreError::corrupt)
+    }
+}
+
+/// A dirty window in hand: its row and its vehicle's state are locked. Dropped without [`DeriveTx::commit`], nothing happened
+/// and the window is still dirty.
+#[derive(Debug)]
+pub struct DeriveTx {
+    store: Store,
+    tx: Tx,
+    dirty: DirtyWindow,
+}
+
+impl DeriveTx {
+    pub fn dirty(&self) -> &DirtyWindow {
+        &self.dirty
+    }
+
+    fn vehicle(&self) -> VehicleId {
+        self.dirty.vehicle
+    }
+
+    pub async fn context(&mut self) -> Result<VehicleContext> {
+        let vehicle = [(self.dirty.tenant, self.dirty.vehicle)];
+        let mut found = contexts(&mut self.tx, &vehicle).await?;
+        found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
+    }
+
+    pub async fn state(&mut self) -> Result<VehicleState> {
+        let vehicle = [(self.dirty.tenant, self.dirty.vehicle)];
+        let mut found = lock_states(&mut self.tx, &vehicle).await?;
+        found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
+    }
+
+    /// Trips that have an instant in common with the window, by start.
+    pub async fn trips_overlapping(&mut self, window: Window) -> Result<Vec<StoredTrip>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        trips_overlapping(&mut self.tx, tenant, vehicle, window).await
+    }
+
+    /// Every raw sample within the window, by time and device rank.
+    pub async fn raw(&mut self, window: Window) -> Result<Vec<RawSample>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        raw_between(&mut self.tx, self.store.master(), tenant, vehicle, window).await
+    }
+
+    /// The time of the first raw sample later than this.
+    pub async fn raw_after(&mut self, at: EventTime) -> Result<Option<EventTime>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        Ok(raw_extent(&mut self.tx, self.store.master(), tenant, vehicle, at)
+            .await?
+            .1)
+    }
+
+    /// The time of the last raw sample earlier than this.
+    pub async fn raw_before(&mut self, at: EventTime) -> Result<Option<EventTime>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        Ok(raw_extent(&mut self.tx, self.store.master(), tenant, vehicle, at)
+            .await?
+            .0)
+    }
+
+    /// Removes trips and writes others; one written under an id that is there replaces it.
+    pub async fn put_trips(&mut self, removed: &[TripId], upsert: &[TripRecord]) -> Result<()> {
+        if upsert.iter().any(|trip| trip.vehicle != self.dirty.vehicle) {
+            return Err(StoreError::Invalid {
+                kind: "trip",
+                detail: "of another vehicle than the window's".into(),
+            });
+        }
+        let (tx, caller) = self.parts();
+        put_trips(tx, &caller, removed, upsert).await
+    }
+
+    /// Makes whoever else derives trips of these drivers wait: a score is over all of a driver's vehicles. Call it once, with
+    /// all of them, before anything of theirs is read.
+    pub async fn lock_drivers(&mut self, drivers: &[DriverId]) -> Result<()> {
+        let mut drivers = drivers.to_vec();
+        drivers.sort_unstable();
+        drivers.dedup();
+        for driver in drivers {
+            sqlx::query!(
+                "SELECT pg_advisory_xact_lock(hashtextextended('driver/' || $1, 0)) AS locked",
+                driver.to_string(),
+            )
+            .fetch_one(&mut *self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// A driver's trips over all vehicles by start, each with the insured-local day it started on; both days inclusive.
+    pub async fn driver_trips(
+        &mut self,
+        driver: DriverId,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<(NaiveDate, TripFeatures)>> {
+        let tenant = self.dirty.tenant;
+        driver_trips(&mut self.tx, tenant, driver, from, to).await
+    }
+
+    /// The insured-local days on which a driver's trips started, from one on, each once.
+    pub async fn driver_trip_days(&mut self, driver: DriverId, from: NaiveDate) -> Result<Vec<NaiveDate>> {
+        let days = sqlx::query_scalar!(
+            "SELECT DISTINCT start_day FROM trip WHERE tenant_id = $1 AND driver_id = $2 AND start_day >= $3 ORDER BY 1",
+            self.dirty.tenant.uuid(),
+            driver.uuid(),
+            from,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(days)
+    }
+
+    /// The days from one on that the driver has a score of.
+    pub async fn driver_score_days(&mut self, driver: DriverId, from: NaiveDate) -> Result<Vec<NaiveDate>> {
+        let tenant = self.dirty.tenant;
+        scores::score_days(&mut self.tx, tenant, driver, from).await
+    }
+
+    pub async fn put_scores(&mut self, driver: DriverId, scores: &[Score]) -> Result<()> {
+        let tenant = self.dirty.tenant;
+        scores::put_scores(&mut self.tx, tenant, driver, scores).await
+    }
+
+    pub async fn remove_scores(&mut self, driver: DriverId, days: &[NaiveDate]) -> Result<()> {
+        let tenant = self.dirty.tenant;
+        scores::remove_scores(&mut self.tx, tenant, driver, days).await
+    }
+
+    /// Metres of the vehicle's trips on these days (both inclusive), by day and then by the trips' start: added in this order
+    /// they give the same sum each time.
+    pub async fn day_shares(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<DayShare>> {
+        let shares = sqlx::query_as!(
+            DayShare,
+            "SELECT day, metres FROM trip_day
+             WHERE tenant_id = $1 AND vehicle_id = $2 AND day BETWEEN $3 AND $4
+             ORDER BY day, started_at, trip_id",
+            self.dirty.tenant.uuid(),
+            self.vehicle().uuid(),
+            from,
+            to,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(shares)
+    }
+
+    /// The vehicle's policies, the earliest first.
+    pub async fn policies(&mut self) -> Result<Vec<Policy>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        policies_of(&mut self.tx, tenant, vehicle).await
+    }
+
+    /// The policies that are rated by this driver's score: those whose main driver it is, and those of vehicles assigned to
+    /// it that have no main driver.
+    pub async fn policies_rated_by(&mut self, driver: DriverId) -> Result<Vec<Policy>> {
+        let ids = sqlx::query_scalar!(
+            "SELECT p.id FROM policy p
+             WHERE p.tenant_id = $1
+               AND (p.main_driver_id = $2
+                    OR p.main_driver_id IS NULL
+                       AND EXISTS (SELECT FROM assignment a WHERE a.tenant_id = p.tenant_id AND a.vehicle_id = p.vehicle_id
+                                                              AND a.driver_id = $2))
+             ORDER BY p.id",
+            self.dirty.tenant.uuid(),
+            driver.uuid(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut policies = Vec::with_capacity(ids.len());
+        for id in ids {
+            policies.push(policy_by_id(&mut self.tx, self.dirty.tenant, id.into()).await?);
+        }
+        Ok(policies)
+    }
+
+    /// Writes usage days; one of no metres is removed.
+    pub async fn put_usage(&mut self, policy: PolicyId, days: &[UsageDay]) -> Result<()> {
+        let tenant = self.dirty.tenant;
+        put_usage(&mut self.tx, tenant, policy, days).await
+    }
+
+    /// Both days inclusive; days without usage have no row.
+    pub async fn usage_days(&mut self, policy: PolicyId, from: NaiveDate, to: NaiveDate) -> Result<Vec<UsageDay>> {
+        let tenant = self.dirty.tenant;
+        usage_days(&mut self.tx, tenant, policy, from, to).await
+    }
+
+    /// As [`crate::TenantStore::rating_inputs`].
+    pub async fn rating_inputs(&mut self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
+        let tenant = self.dirty.tenant;
+        premiums::rating_inputs(&mut self.tx, tenant, policy, period).await
+    }
+
+    /// Whose score a month is rated by.
+    pub async fn rated_driver(&mut self, policy: PolicyId, period: Month) -> Result<Option<DriverId>> {
+        let tenant = self.dirty.tenant;
+        premiums::rated_driver(&mut self.tx, tenant, policy, period).await
+    }
+
+    /// The months that have a premium, the earliest first.
+    pub async fn premium_months(&mut self, policy: PolicyId) -> Result<Vec<Month>> {
+        let tenant = self.dirty.tenant;
+        premiums::premium_months(&mut self.tx, tenant, policy).await
+    }
+
+    /// As [`crate::TenantStore::put_premium`]; a new version is told to others.
+    pub async fn put_premium(&mut self, policy: PolicyId, rated: &RatedPremium) -> Result<PremiumRow> {
+        let (tx, caller) = self.parts();
+        let (row, new) = premiums::put_premium(tx, &caller, policy, rated).await?;
+        if new {
+            let payload = serde_json::json!({ "premium": row.id, "policy": policy, "period": rated.inputs.period,
+                "version": row.version, "amount": rated.premium });
+            self.outbox("premium.changed", &policy.to_string(), &payload).await?;
+        }
+        Ok(row)
+    }
+
+    /// Leaves word for others; it is sent after the commit. Messages of one key go out in order.
+    pub async fn outbox(&mut self, topic: &str, key: &str, payload: &Value) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO outbox (tenant_id, topic, key, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
+            self.dirty.tenant.uuid(),
+            topic,
+            key,
+            payload,
+            now(self.store.clock()),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes blocks of the journal rows that lie wholly before an instant; tells how many rows there were.
+    pub async fn compact(&mut self, up_to: EventTime) -> Result<u64> {
+        let vehicle = self.vehicle();
+        let (tx, caller) = self.parts();
+        compact(tx, &caller, vehicle, up_to).await
+    }
+
+    /// The window is derived and all that was written counts. It is clean but for `rest`: the part where a trip still goes
+    /// on, to be looked at again when its vehicle has been silent long enough.
+    pub async fn commit(mut self, rest: Option<DirtyWindow>) -> Result<()> {
+        sqlx::query!(
+            "DELETE FROM dirty_window WHERE tenant_id = $1 AND vehicle_id = $2",
+            self.dirty.tenant.uuid(),
+            self.dirty.vehicle.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        merge_dirty(&mut self.tx, rest.as_slice()).await?;
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Leaves everything as it was; the window stays due.
+    pub async fn release(self) -> Result<()> {
+        Ok(self.tx.rollback().await?)
+    }
+
+    /// Leaves everything as it was, but puts the window off: what fails must not keep others from their turn.
+    pub async fn put_off(self, by: TimeDelta) -> Result<()> {
+        let Self { store, tx, dirty } = self;
+        tx.rollback().await?;
+        let mut tx = store.begin(Scope::Worker(&[dirty.tenant])).await?;
+        sqlx::query!(
+            "UPDATE dirty_window SET due_at = greatest(due_at, $3) WHERE tenant_id = $1 AND vehicle_id = $2",
+            dirty.tenant.uuid(),
+            dirty.vehicle.uuid(),
+            now(store.clock()) + by,
+        )
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn parts(&mut self) -> (&mut Tx, Caller<'_>) {
+        let caller = Caller {
+            tenant: self.dirty.tenant,
+            actor: None,
+            master: self.store.master(),
+            ids: self.store.ids(),
+            now: now(self.store.clock()),
+        };
+        (&mut self.tx, caller)
+    }
+}

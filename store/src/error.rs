@@ -1,0 +1,120 @@
+//! What can go wrong, in the words of the domain. Constraint violations become named conflicts here and nowhere else.
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Absent, or another tenant's: the two cannot be told apart.
+    #[error("there is no such {kind}")]
+    NotFound { kind: &'static str },
+    /// What was asked for contradicts what is stored.
+    #[error("{kind}: {detail}")]
+    Conflict { kind: &'static str, detail: String },
+    /// A value that cannot be stored. Found here only when nothing before saw it.
+    #[error("{kind}: {detail}")]
+    Invalid { kind: &'static str, detail: String },
+    /// A stored row does not read: a fault of ours or of the database, never of the caller.
+    #[error("a stored row does not read: {what}")]
+    Corrupt { what: String },
+    /// The worker's lease has gone to another: nothing it does may be kept.
+    #[error("the partition's lease has gone to another worker")]
+    Fenced,
+    #[error("encryption: {0}")]
+    Crypto(String),
+    /// Trying again may help: the connection, a deadlock, a full pool.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    #[error("the database refused a statement")]
+    Database(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what: what.to_string() }
+    }
+
+    /// The kind of failure, for logs and dead letters: carries no value that was to be stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not found",
+            Self::Conflict { .. } => "conflict",
+            Self::Invalid { .. } => "a value that cannot be stored",
+            Self::Corrupt { .. } => "a stored row that does not read",
+            Self::Fenced => "lease lost",
+            Self::Crypto(_) => "encryption",
+            Self::Unavailable(_) => "database unavailable",
+            Self::Database(_) => "database refused a statement",
+        }
+    }
+
+    /// Whether the same call may succeed later without anything else being done.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error.to_string()),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::corrupt(error),
+            sqlx::Error::Database(refusal) => {
+                let state = refusal.code().unwrap_or_default().into_owned();
+                match state.as_str() {
+                    "23505" | "23503" | "23P01" => conflict(refusal.constraint(), refusal.message()),
+                    // Check violations and values that the type cannot hold, a NUL in a text among them.
+                    "23514" | "22001" | "22003" | "22008" | "22021" | "22P05" => Self::Invalid {
+                        kind: "value",
+                        detail: refusal.message().to_owned(),
+                    },
+                    // Deadlock, serialisation, lock timeout, shutdown, and the classes of lost connections and lacking means.
+                    "40P01" | "40001" | "55P03" | "57P01" | "57P02" | "57P03" => {
+                        Self::Unavailable(refusal.message().to_owned())
+                    }
+                    code if code.starts_with("08") || code.starts_with("53") => {
+                        Self::Unavailable(refusal.message().to_owned())
+                    }
+                    _ => Self::Database(error),
+                }
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// The conflict a violated constraint stands for. Never the database's own words: they carry the values.
+fn conflict(constraint: Option<&str>, message: &str) -> StoreError {
+    let name = constraint.unwrap_or_default();
+    let known = |kind, detail: &str| StoreError::Conflict {
+        kind,
+        detail: detail.to_owned(),
+    };
+    const TAKEN: &str = "the external_ref is taken";
+    match name {
+        "vehicle_tenant_id_external_ref_key" => known("vehicle", TAKEN),
+        "driver_tenant_id_external_ref_key" => known("driver", TAKEN),
+        "device_tenant_id_external_ref_key" => known("device", TAKEN),
+        "policy_tenant_id_external_ref_key" => known("policy", TAKEN),
+        "fleet_tenant_id_external_ref_key" => known("fleet", TAKEN),
+        "vehicle_group_tenant_id_fleet_id_name_key" => known("group", "the fleet has a group of this name"),
+        "fleet_vehicle_pkey" => known("fleet", "the vehicle is in a fleet already"),
+        "group_vehicle_pkey" => known("group", "the vehicle is in the group already"),
+        "group_vehicle_tenant_id_fleet_id_vehicle_id_fkey" => known("group", "the vehicle is not in the group's fleet"),
+        "rating_plan_tenant_id_name_key" => known("rating_plan", "the name is taken"),
+        "rating_plan_version_pkey" => known("rating_plan", "the version was made by another just now"),
+        "tenant_name_key" => known("tenant", "the name is taken"),
+        "client_tenant_id_name_key" => known("client", "the name is taken"),
+        _ if name.is_empty() => StoreError::Conflict {
+            kind: "row",
+            detail: message.to_owned(),
+        },
+        other => StoreError::Conflict {
+            kind: "row",
+            detail: format!("violates {other}"),
+        },
+    }
+}

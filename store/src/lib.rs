@@ -1,0 +1,60 @@
+//! Everything that touches the database: the only crate that knows SQL.
+//!
+//! What a caller may see hangs off a value: [`Store::tenant`] for one tenant, [`Store::worker`] for the tenants of a
+//! micro-batch, [`Store::operator`] for the platform. Each runs its transactions under its own role, and row-level security
+//! bounds them a second time. A row of another tenant is [`StoreError::NotFound`], like one that is not there.
+
+mod assignments;
+mod audit;
+mod contexts;
+mod crypto;
+mod dead_letters;
+mod derive;
+mod devices;
+mod drivers;
+mod error;
+mod fleets;
+mod import_runs;
+mod leases;
+mod operator;
+mod outcomes;
+mod page;
+mod policies;
+mod premiums;
+mod queue;
+mod rating_plans;
+mod raw;
+mod scores;
+mod session;
+mod store;
+mod tenant;
+mod trip_writes;
+mod trips;
+mod usage;
+mod vehicles;
+mod worker;
+mod writes;
+
+pub use assignments::{AssignmentRecord, NewAssignment};
+pub use audit::AuditRow;
+pub use crypto::MasterKey;
+pub use dead_letters::{DeadLetterFilter, DeadLetterRow};
+pub use derive::DeriveTx;
+pub use devices::{DeviceRecord, NewDevice, PairingRecord};
+pub use drivers::{DriverRecord, Identity, NewDriver};
+pub use error::{Result, StoreError};
+pub use fleets::{FleetRecord, GroupRecord, NewFleet};
+pub use leases::Leases;
+pub use operator::{ClientRecord, NewClient, NewTenant, OperatorCounts, OperatorStore, QuarantineRow, TenantRecord};
+pub use outcomes::OutcomeCount;
+pub use page::{Cursor, CursorError, Listed, Page};
+pub use policies::{NewPolicy, PolicyFilter, PolicyRecord};
+pub use premiums::PremiumRow;
+pub use queue::PgQueue;
+pub use store::{ClientCredentials, Store, StoreOptions};
+pub use tenant::TenantStore;
+pub use trips::{StoredTrip, TripFilter, TripRow, content_hash};
+pub use usage::UsageDay;
+pub use vehicles::{NewVehicle, VehicleRecord};
+pub use worker::{WorkerStore, WorkerTx};
+pub use writes::Writes;

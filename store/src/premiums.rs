@@ -1,0 +1,326 @@
+//! Premiums: what a month costs, what that follows from, and how.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use odograph_domain::{
+    id::{DriverId, PolicyId, PremiumId, TenantId},
+    money::{Currency, Money},
+    policy::{Month, Policy, day_bounds},
+    rating::{RatedPremium, RatingInputs},
+};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    error::{Result, StoreError},
+    page::{Listed, Page},
+    policies::policy_by_id,
+    rating_plans::version_in_force,
+    scores::score_on,
+    session::Caller,
+    tenant::{TenantStore, from_json, to_json},
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PremiumRow {
+    pub id: PremiumId,
+    pub policy: PolicyId,
+    /// 1 for the first figure of a period; grows with each that differs.
+    pub version: i32,
+    /// Whether it is the period's figure now.
+    pub current: bool,
+    pub rated: RatedPremium,
+    pub rated_at: DateTime<Utc>,
+}
+
+struct StoredPremium {
+    id: Uuid,
+    policy_id: Uuid,
+    version: i32,
+    is_current: bool,
+    amount: Decimal,
+    currency: String,
+    interpreter: i16,
+    inputs: serde_json::Value,
+    steps: serde_json::Value,
+    rated_at: DateTime<Utc>,
+}
+
+impl StoredPremium {
+    fn read(self) -> Result<PremiumRow> {
+        let currency = Currency::parse(&self.currency).map_err(StoreError::corrupt)?;
+        Ok(PremiumRow {
+            id: self.id.into(),
+            policy: self.policy_id.into(),
+            version: self.version,
+            current: self.is_current,
+            rated: RatedPremium {
+                interpreter: u16::try_from(self.interpreter).map_err(StoreError::corrupt)?,
+                inputs: from_json(self.inputs, "a premium's inputs")?,
+                steps: from_json(self.steps, "a premium's steps")?,
+                premium: Money::new(self.amount, currency),
+            },
+            rated_at: self.rated_at,
+        })
+    }
+}
+
+impl TenantStore {
+    /// A policy's premiums, the newest first: the figures of now, or all versions there were.
+    pub async fn premiums(
+        &self,
+        policy: PolicyId,
+        period: Option<Month>,
+        all_versions: bool,
+        page: Page,
+    ) -> Result<Listed<PremiumRow>> {
+        let mut tx = self.begin().await?;
+        policy_by_id(&mut tx, self.tenant_id(), policy).await?;
+        let rows = sqlx::query_as!(
+            StoredPremium,
+            "SELECT id, policy_id, version, is_current, amount, currency, interpreter, inputs, steps, rated_at
+             FROM premium
+             WHERE tenant_id = $1 AND policy_id = $2 AND ($3::date IS NULL OR period = $3) AND (is_current OR $4)
+               AND ($5::timestamptz IS NULL OR (rated_at, id) < ($5, $6))
+             ORDER BY rated_at DESC, id DESC LIMIT $7",
+            self.tenant_id().uuid(),
+            policy.uuid(),
+            period.map(Month::first_day),
+            all_versions,
+            page.at(),
+            page.id(),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let items = rows.into_iter().map(StoredPremium::read).collect::<Result<_>>()?;
+        Ok(Listed::cut(&page, items, |row: &PremiumRow| {
+            (row.rated_at, row.id.uuid())
+        }))
+    }
+
+    pub async fn premium(&self, premium: PremiumId) -> Result<PremiumRow> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query_as!(
+            StoredPremium,
+            "SELECT id, policy_id, version, is_current, amount, currency, interpreter, inputs, steps, rated_at
+             FROM premium WHERE tenant_id = $1 AND id = $2",
+            self.tenant_id().uuid(),
+            premium.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.ok_or(StoreError::NotFound { kind: "premium" })?.read()
+    }
+
+    /// Everything the premium of a month depends on, as it is now. Not found where the policy covers no day of the month
+    /// or no version of its plan is in force.
+    pub async fn rating_inputs(&self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
+        let mut tx = self.begin().await?;
+        let inputs = rating_inputs(&mut tx, self.tenant_id(), policy, period).await?;
+        tx.commit().await?;
+        Ok(inputs)
+    }
+
+    /// Keeps a premium: a new version where it differs from the current one, else nothing new.
+    pub async fn put_premium(&self, policy: PolicyId, rated: &RatedPremium) -> Result<PremiumRow> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let (row, _) = put_premium(&mut tx, &caller, policy, rated).await?;
+        caller.audit(&mut tx, "rate", "premium", row.id.uuid()).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+}
+
+/// The days of a month that a policy covers: the first and the last.
+fn covered(policy: &Policy, period: Month) -> Option<(NaiveDate, NaiveDate)> {
+    let from = policy.starts_on.max(period.first_day());
+    let end = policy.ends_on.map_or(period.end(), |end| end.min(period.end()));
+    (from < end).then(|| (from, end - Days::new(1)))
+}
+
+pub(crate) async fn rating_inputs(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    policy: PolicyId,
+    period: Month,
+) -> Result<RatingInputs> {
+    let policy = policy_by_id(conn, tenant, policy).await?;
+    let (first, last) = covered(&policy, period).ok_or(StoreError::NotFound {
+        kind: "covered day in this period",
+    })?;
+    // By the period's first covered day: what a month is rated by does not change within it.
+    let plan = version_in_force(conn, tenant, policy.plan, first)
+        .await?
+        .ok_or(StoreError::NotFound {
+            kind: "version of the rating plan in force",
+        })?;
+    let usage_m = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(metres), 0)::bigint AS "metres!" FROM usage_day
+           WHERE tenant_id = $1 AND policy_id = $2 AND day BETWEEN $3 AND $4"#,
+        tenant.uuid(),
+        policy.id.uuid(),
+        first,
+        last,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let mut score = None;
+    if policy.product.allows_behaviour()
+        && let Some(driver) = driver_of_period(conn, tenant, &policy, period).await?
+    {
+        score = score_on(conn, tenant, driver, last).await?;
+    }
+    Ok(RatingInputs {
+        product: policy.product,
+        period,
+        covered_days: (last - first).num_days() as u32 + 1,
+        period_days: period.days(),
+        usage_m,
+        score,
+        plan: plan.id,
+        plan_version: plan.version,
+        terms: plan.terms,
+    })
+}
+
+/// Whose score a month is rated by: the main driver; without one, whoever was assigned last within the covered days.
+pub(crate) async fn rated_driver(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    policy: PolicyId,
+    period: Month,
+) -> Result<Option<DriverId>> {
+    let policy = policy_by_id(conn, tenant, policy).await?;
+    driver_of_period(conn, tenant, &policy, period).await
+}
+
+async fn driver_of_period(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    policy: &Policy,
+    period: Month,
+) -> Result<Option<DriverId>> {
+    if policy.main_driver.is_some() {
+        return Ok(policy.main_driver);
+    }
+    let Some((first, last)) = covered(policy, period) else {
+        return Ok(None);
+    };
+    let from = day_bounds(first, policy.time_zone).0;
+    let to = day_bounds(last, policy.time_zone).1;
+    let driver = sqlx::query_scalar!(
+        "SELECT driver_id FROM assignment
+         WHERE tenant_id = $1 AND vehicle_id = $2 AND starts_at < $4 AND (ends_at IS NULL OR ends_at > $3)
+         ORDER BY starts_at DESC LIMIT 1",
+        tenant.uuid(),
+        policy.vehicle.uuid(),
+        from,
+        to,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(driver.map(DriverId::from))
+}
+
+/// The months that have a premium, the earliest first.
+pub(crate) async fn premium_months(conn: &mut PgConnection, tenant: TenantId, policy: PolicyId) -> Result<Vec<Month>> {
+    let months = sqlx::query_scalar!(
+        "SELECT period FROM premium WHERE tenant_id = $1 AND policy_id = $2 AND is_current ORDER BY period",
+        tenant.uuid(),
+        policy.uuid(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(months.into_iter().map(Month::of).collect())
+}
+
+/// The premium's row, and whether it was written now.
+pub(crate) async fn put_premium(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    policy: PolicyId,
+    rated: &RatedPremium,
+) -> Result<(PremiumRow, bool)> {
+    policy_by_id(conn, caller.tenant, policy).await?;
+    // Two that rate the same month at once: the second sees what the first wrote.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('premium/' || $1, 0)) AS locked",
+        policy.to_string(),
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let period = rated.inputs.period.first_day();
+    let current = sqlx::query_as!(
+        StoredPremium,
+        "SELECT id, policy_id, version, is_current, amount, currency, interpreter, inputs, steps, rated_at
+         FROM premium WHERE tenant_id = $1 AND policy_id = $2 AND period = $3 AND is_current",
+        caller.tenant.uuid(),
+        policy.uuid(),
+        period,
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    .map(StoredPremium::read)
+    .transpose()?;
+    let version = match current {
+        Some(row) if row.rated == *rated => return Ok((row, false)),
+        Some(row) => row.version + 1,
+        None => 1,
+    };
+    sqlx::query!(
+        "UPDATE premium SET is_current = false WHERE tenant_id = $1 AND policy_id = $2 AND period = $3 AND is_current",
+        caller.tenant.uuid(),
+        policy.uuid(),
+        period,
+    )
+    .execute(&mut *conn)
+    .await?;
+    let row = PremiumRow {
+        id: caller.id(),
+        policy,
+        version,
+        current: true,
+        rated: rated.clone(),
+        rated_at: caller.now,
+    };
+    insert(conn, caller.tenant, &row).await?;
+    Ok((row, true))
+}
+
+async fn insert(conn: &mut PgConnection, tenant: TenantId, row: &PremiumRow) -> Result<()> {
+    let PremiumRow {
+        id,
+        policy,
+        version,
+        rated,
+        rated_at,
+        ..
+    } = row;
+    sqlx::query!(
+        "INSERT INTO premium (tenant_id, id, policy_id, period, version, is_current, amount, currency, interpreter, plan_id,
+                              plan_version, usage_m, score, inputs, steps, rated_at)
+         VALUES ($1, $2, $3, $4, $5, true, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        tenant.uuid(),
+        id.uuid(),
+        policy.uuid(),
+        rated.inputs.period.first_day(),
+        version,
+        rated.premium.amount,
+        rated.premium.currency.as_str(),
+        i16::try_from(rated.interpreter).unwrap_or(i16::MAX),
+        rated.inputs.plan.uuid(),
+        rated.inputs.plan_version,
+        rated.inputs.usage_m,
+        rated.inputs.score,
+        to_json(&rated.inputs)?,
+        to_json(&rated.steps)?,
+        rated_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

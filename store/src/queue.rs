@@ -1,0 +1,295 @@
+//! The queue in the database, where one process, or a few, are enough.
+//!
+//! What a consumer has received and not acknowledged is known to it alone: its rows stay until they are acknowledged, so
+//! whoever consumes the partition next gets them again.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use async_trait::async_trait;
+use odograph_domain::{
+    envelope::{Envelope, Lane},
+    queue::{Consumer, Delivery, Publisher, Queue, QueueError, Receipt},
+};
+use tokio::time::Instant;
+
+use crate::{
+    error::StoreError,
+    session::{Scope, now},
+    store::Store,
+};
+
+/// How often a consumer looks by itself: for what other processes publish.
+const POLL: Duration = Duration::from_millis(100);
+/// Rows moved at a time when the number of partitions has changed.
+const MOVE: i32 = 500;
+
+#[derive(Clone)]
+pub struct PgQueue {
+    store: Store,
+    partitions: u16,
+}
+
+impl fmt::Debug for PgQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgQueue")
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<StoreError> for QueueErrorOf {
+    fn from(error: StoreError) -> Self {
+        Self(match error {
+            StoreError::Unavailable(detail) => QueueError::Unavailable(detail),
+            other => QueueError::Misused(format!("{other}: {:?}", std::error::Error::source(&other))),
+        })
+    }
+}
+
+/// Carries a store's error over to the port's.
+struct QueueErrorOf(QueueError);
+
+impl From<QueueErrorOf> for QueueError {
+    fn from(error: QueueErrorOf) -> Self {
+        error.0
+    }
+}
+
+fn failed(error: impl Into<StoreError>) -> QueueError {
+    QueueErrorOf::from(error.into()).into()
+}
+
+fn lane_number(lane: Lane) -> i16 {
+    match lane {
+        Lane::Urgent => 0,
+        Lane::Live => 1,
+        Lane::Bulk => 2,
+    }
+}
+
+fn lane_of(number: i16) -> Result<Lane, QueueError> {
+    let lane = Lane::ALL.into_iter().find(|lane| lane_number(*lane) == number);
+    lane.ok_or_else(|| QueueError::Misused(format!("lane {number} in the queue's table")))
+}
+
+impl PgQueue {
+    pub(crate) fn new(store: Store, partitions: u16) -> Self {
+        Self {
+            store,
+            partitions: partitions.max(1),
+        }
+    }
+
+    /// Moves what was published under another number of partitions to where it belongs now. A transaction each turn; while
+    /// workers with the old number still run, a message may be handed out twice, which the dedup ledger takes care of.
+    async fn move_strays(&self) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+            let strays = sqlx::query!(
+                r#"SELECT id AS "id!", bytes AS "bytes!" FROM queue_strays($1, $2)"#,
+                i32::from(self.partitions),
+                MOVE,
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            if strays.is_empty() {
+                tx.commit().await?;
+                return Ok(());
+            }
+            let partition = |bytes: &[u8]| match Envelope::decode(bytes) {
+                Ok(envelope) => i32::from(envelope.header.partition(self.partitions)),
+                // Whoever gets it will find out that it does not decode.
+                Err(_) => 0,
+            };
+            let ids: Vec<i64> = strays.iter().map(|stray| stray.id).collect();
+            let partitions: Vec<i32> = strays.iter().map(|stray| partition(&stray.bytes)).collect();
+            sqlx::query!(
+                "SELECT queue_rehome($1, $2, $3)",
+                i32::from(self.partitions),
+                &ids,
+                &partitions
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for PgQueue {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let (mut partitions, mut lanes, mut messages) = (vec![], vec![], vec![]);
+        for envelope in envelopes {
+            partitions.push(i32::from(envelope.header.partition(self.partitions)));
+            lanes.push(lane_number(envelope.header.lane));
+            messages.push(
+                envelope
+                    .encode()
+                    .map_err(|error| QueueError::Misused(error.to_string()))?,
+            );
+        }
+        let mut tx = self
+            .store
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await
+            .map_err(failed)?;
+        sqlx::query!(
+            "SELECT queue_publish($1, $2, $3, $4, $5)",
+            i32::from(self.partitions),
+            &partitions,
+            &lanes,
+            &messages,
+            now(self.store.clock()),
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        self.store.published().notify_waiters();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for PgQueue {
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    async fn consume(&self, partition: u16) -> Result<Box<dyn Consumer>, QueueError> {
+        if partition >= self.partitions {
+            let detail = format!("partition {partition} of {}", self.partitions);
+            return Err(QueueError::Misused(detail));
+        }
+        self.move_strays().await.map_err(failed)?;
+        Ok(Box::new(PgConsumer {
+            queue: self.clone(),
+            partition,
+            in_flight: BTreeSet::new(),
+            looked_for_strays: Instant::now(),
+        }))
+    }
+
+    async fn depth(&self) -> Result<u64, QueueError> {
+        let mut tx = self
+            .store
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await
+            .map_err(failed)?;
+        let depth = sqlx::query_scalar!("SELECT queue_depth()")
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(depth.and_then(|depth| u64::try_from(depth).ok()).unwrap_or(0))
+    }
+}
+
+struct PgConsumer {
+    queue: PgQueue,
+    partition: u16,
+    in_flight: BTreeSet<i64>,
+    looked_for_strays: Instant,
+}
+
+impl PgConsumer {
+    async fn look(&mut self, most: usize) -> Result<Vec<Delivery>, QueueError> {
+        let in_flight: Vec<i64> = self.in_flight.iter().copied().collect();
+        let mut tx = self.queue.store.begin(Scope::Worker(&[])).await.map_err(failed)?;
+        let rows = sqlx::query!(
+            r#"SELECT id AS "id!", lane AS "lane!", bytes AS "bytes!", redelivered AS "redelivered!"
+               FROM queue_receive($1, $2, $3, $4)"#,
+            i32::from(self.queue.partitions),
+            i32::from(self.partition),
+            &in_flight,
+            i32::try_from(most).unwrap_or(i32::MAX),
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let deliveries = rows
+            .into_iter()
+            .map(|row| {
+                let receipt = Receipt {
+                    lane: lane_of(row.lane)?,
+                    tag: row.id,
+                };
+                Ok(Delivery {
+                    receipt,
+                    bytes: row.bytes,
+                    redelivered: row.redelivered,
+                })
+            })
+            .collect::<Result<Vec<_>, QueueError>>()?;
+        self.in_flight
+            .extend(deliveries.iter().map(|delivery| delivery.receipt.tag));
+        Ok(deliveries)
+    }
+
+    /// Another process may still publish under an older number of partitions.
+    async fn look_for_strays(&mut self) -> Result<(), QueueError> {
+        if self.looked_for_strays.elapsed() >= Duration::from_secs(5) {
+            self.looked_for_strays = Instant::now();
+            self.queue.move_strays().await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Consumer for PgConsumer {
+    async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let until = Instant::now() + wait;
+        self.look_for_strays().await?;
+        loop {
+            // Heard from before the look, or what is published right after it would go unnoticed.
+            let store = self.queue.store.clone();
+            let published = store.published().notified();
+            tokio::pin!(published);
+            published.as_mut().enable();
+            let found = self.look(max).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !found.is_empty() || left.is_zero() {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = published => {}
+                () = tokio::time::sleep(left.min(POLL)) => {}
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), QueueError> {
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = receipts.iter().map(|receipt| receipt.tag).collect();
+        let mut tx = self.queue.store.begin(Scope::Worker(&[])).await.map_err(failed)?;
+        sqlx::query!("SELECT queue_acknowledge($1)", &ids)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        for id in ids {
+            self.in_flight.remove(&id);
+        }
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), QueueError> {
+        // The rows are where they were: whoever comes next gets them.
+        self.queue.store.published().notify_waiters();
+        Ok(())
+    }
+}

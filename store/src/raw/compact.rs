@@ -1,0 +1,107 @@
+//! Compaction: the journal rows of a time become blocks, one a subject, each sample with all it came with.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use odograph_domain::{batch::RawSample, id::VehicleId, time::EventTime};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::block::{open_block, seal_block};
+use crate::{
+    crypto::{SubjectKey, existing_keys},
+    error::{Result, StoreError},
+    session::Caller,
+};
+
+/// Samples a block holds at most: what is read for one trip should not open a year.
+const LARGEST: usize = 20_000;
+
+struct Journal {
+    subject_kind: String,
+    subject_id: Uuid,
+    key_id: Uuid,
+    payload: Vec<u8>,
+}
+
+/// Compacts the journal rows that lie wholly before an instant; tells how many there were.
+pub(crate) async fn compact(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    vehicle: VehicleId,
+    up_to: EventTime,
+) -> Result<u64> {
+    let rows = sqlx::query_as!(
+        Journal,
+        "DELETE FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND max_ts < $3
+         RETURNING subject_kind, subject_id, key_id, payload",
+        caller.tenant.uuid(),
+        vehicle.uuid(),
+        up_to.utc(),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let compacted = rows.len() as u64;
+    let mut ids: Vec<Uuid> = rows.iter().map(|row| row.key_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let keys = existing_keys(conn, caller.master, caller.tenant, &ids).await?;
+    let mut samples: BTreeMap<(String, Uuid, Uuid), Vec<RawSample>> = BTreeMap::new();
+    for row in rows {
+        // Without a key it is erased: nothing is left to keep.
+        if let Some(Some(key)) = keys.get(&row.key_id) {
+            let opened = open_block(key, &row.payload)?;
+            samples
+                .entry((row.subject_kind, row.subject_id, row.key_id))
+                .or_default()
+                .extend(opened);
+        }
+    }
+    for ((kind, subject, key_id), mut samples) in samples {
+        samples.sort_by_key(|raw| (raw.sample.ts, raw.device_rank));
+        let key = keys
+            .get(&key_id)
+            .cloned()
+            .flatten()
+            .ok_or_else(|| StoreError::corrupt("a key that was just there"))?;
+        let key = SubjectKey { id: key_id, key };
+        for chunk in samples.chunks(LARGEST) {
+            insert(conn, caller, vehicle, (&kind, subject), &key, chunk).await?;
+        }
+    }
+    Ok(compacted)
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    vehicle: VehicleId,
+    (kind, subject): (&str, Uuid),
+    key: &SubjectKey,
+    samples: &[RawSample],
+) -> Result<()> {
+    let (header, block) = seal_block(vehicle, key, samples)?;
+    sqlx::query!(
+        "INSERT INTO raw_block (tenant_id, vehicle_id, id, subject_kind, subject_id, key_id, min_ts, max_ts, samples, payload,
+                                created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        caller.tenant.uuid(),
+        vehicle.uuid(),
+        caller.ids.uuid(),
+        kind,
+        subject,
+        key.id,
+        at(header.min_ts_ms)?,
+        at(header.max_ts_ms)?,
+        header.samples as i32,
+        block,
+        caller.now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) fn at(ms: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(ms).ok_or_else(|| StoreError::corrupt("a time beyond all years"))
+}

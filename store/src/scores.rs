@@ -1,0 +1,189 @@
+//! Behaviour scores, one a driver and day.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use odograph_domain::{
+    id::{DriverId, IdOrRef, TenantId},
+    score::{ModelRef, Score},
+};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+
+use crate::{
+    drivers::known_driver,
+    error::{Result, StoreError},
+    page::{Listed, Page},
+    tenant::{TenantStore, from_json, to_json},
+};
+
+struct ScoreRow {
+    as_of: NaiveDate,
+    value: Decimal,
+    window_days: i16,
+    exposure_km: f64,
+    trips: i32,
+    model_name: String,
+    model_version: String,
+    parameters_sha256: String,
+    reasons: serde_json::Value,
+}
+
+impl ScoreRow {
+    fn read(self) -> Result<Score> {
+        Ok(Score {
+            value: self.value,
+            as_of: self.as_of,
+            window_days: u16::try_from(self.window_days).map_err(StoreError::corrupt)?,
+            exposure_km: self.exposure_km,
+            trips: u32::try_from(self.trips).map_err(StoreError::corrupt)?,
+            model: ModelRef {
+                name: self.model_name,
+                version: self.model_version,
+                parameters_sha256: self.parameters_sha256,
+            },
+            reasons: from_json(self.reasons, "a score's reasons")?,
+        })
+    }
+}
+
+impl TenantStore {
+    /// The driver's newest score, or the newest up to a day.
+    pub async fn latest_score(&self, driver: DriverId, as_of: Option<NaiveDate>) -> Result<Option<Score>> {
+        let mut tx = self.begin().await?;
+        known_driver(&mut tx, self.tenant_id(), &IdOrRef::Id(driver)).await?;
+        let row = sqlx::query_as!(
+            ScoreRow,
+            "SELECT as_of, value, window_days, exposure_km, trips, model_name, model_version, parameters_sha256, reasons
+             FROM score WHERE tenant_id = $1 AND driver_id = $2 AND ($3::date IS NULL OR as_of <= $3)
+             ORDER BY as_of DESC LIMIT 1",
+            self.tenant_id().uuid(),
+            driver.uuid(),
+            as_of,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(ScoreRow::read).transpose()
+    }
+
+    /// The driver's scores, the newest first; both days inclusive.
+    pub async fn scores(
+        &self,
+        driver: DriverId,
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        page: Page,
+    ) -> Result<Listed<Score>> {
+        let mut tx = self.begin().await?;
+        known_driver(&mut tx, self.tenant_id(), &IdOrRef::Id(driver)).await?;
+        let rows = sqlx::query_as!(
+            ScoreRow,
+            "SELECT as_of, value, window_days, exposure_km, trips, model_name, model_version, parameters_sha256, reasons
+             FROM score
+             WHERE tenant_id = $1 AND driver_id = $2 AND ($3::date IS NULL OR as_of >= $3)
+               AND ($4::date IS NULL OR as_of <= $4) AND ($5::date IS NULL OR as_of < $5)
+             ORDER BY as_of DESC LIMIT $6",
+            self.tenant_id().uuid(),
+            driver.uuid(),
+            from,
+            to,
+            page.at().map(|at| at.date_naive()),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let items = rows.into_iter().map(ScoreRow::read).collect::<Result<_>>()?;
+        let place = |score: &Score| (midnight(score.as_of), driver.uuid());
+        Ok(Listed::cut(&page, items, place))
+    }
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+/// The score of exactly this day.
+pub(crate) async fn score_on(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+    as_of: NaiveDate,
+) -> Result<Option<Decimal>> {
+    let value = sqlx::query_scalar!(
+        "SELECT value FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of = $3",
+        tenant.uuid(),
+        driver.uuid(),
+        as_of,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(value)
+}
+
+pub(crate) async fn put_scores(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+    scores: &[Score],
+) -> Result<()> {
+    for score in scores {
+        sqlx::query!(
+            "INSERT INTO score (tenant_id, driver_id, as_of, value, window_days, exposure_km, trips, model_name,
+                                model_version, parameters_sha256, reasons)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (tenant_id, driver_id, as_of) DO UPDATE SET
+                 value = excluded.value, window_days = excluded.window_days, exposure_km = excluded.exposure_km,
+                 trips = excluded.trips, model_name = excluded.model_name, model_version = excluded.model_version,
+                 parameters_sha256 = excluded.parameters_sha256, reasons = excluded.reasons",
+            tenant.uuid(),
+            driver.uuid(),
+            score.as_of,
+            score.value,
+            i16::try_from(score.window_days).unwrap_or(i16::MAX),
+            score.exposure_km,
+            i32::try_from(score.trips).unwrap_or(i32::MAX),
+            score.model.name,
+            score.model.version,
+            score.model.parameters_sha256,
+            to_json(&score.reasons)?,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn remove_scores(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+    days: &[NaiveDate],
+) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of = ANY ($3)",
+        tenant.uuid(),
+        driver.uuid(),
+        days,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The days from one on for which the driver has a score.
+pub(crate) async fn score_days(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+    from: NaiveDate,
+) -> Result<Vec<NaiveDate>> {
+    let days = sqlx::query_scalar!(
+        "SELECT as_of FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of >= $3 ORDER BY as_of",
+        tenant.uuid(),
+        driver.uuid(),
+        from,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(days)
+}

@@ -1,0 +1,102 @@
+//! Every operation is a transaction under one of three roles, bound to its tenants by settings that row-level security
+//! reads. Both last for the transaction only, so a pooled connection carries nothing over.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use odograph_domain::{
+    clock::Clock,
+    id::{ClientId, IdSource, TenantId},
+};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::{crypto::MasterKey, error::Result};
+
+pub(crate) type Tx = Transaction<'static, Postgres>;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope<'a> {
+    /// One tenant; raw tracks only if so said.
+    Api {
+        tenant: Option<TenantId>,
+        tracks: bool,
+    },
+    /// The tenants of a micro-batch.
+    Worker(&'a [TenantId]),
+    Maintenance,
+}
+
+pub(crate) async fn begin(pool: &PgPool, scope: Scope<'_>) -> Result<Tx> {
+    let mut tx = pool.begin().await?;
+    enter(&mut tx, scope).await?;
+    Ok(tx)
+}
+
+/// Switches a transaction that is already open.
+pub(crate) async fn enter(conn: &mut PgConnection, scope: Scope<'_>) -> Result<()> {
+    let (role, tenant, tenants, tracks) = match scope {
+        Scope::Api { tenant, tracks } => {
+            let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+            ("odograph_api", tenant, String::new(), if tracks { "on" } else { "" })
+        }
+        Scope::Worker(tenants) => ("odograph_worker", String::new(), array(tenants), ""),
+        Scope::Maintenance => ("odograph_maintenance", String::new(), String::new(), ""),
+    };
+    sqlx::query!(
+        "SELECT set_config('role', $1, true) AS role, set_config('app.tenant', $2, true) AS tenant,
+                set_config('app.tenants', $3, true) AS tenants, set_config('app.tracks', $4, true) AS tracks",
+        role,
+        tenant,
+        tenants,
+        tracks,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
+/// An array literal; empty for none, which the policies read as no tenant at all.
+fn array(tenants: &[TenantId]) -> String {
+    if tenants.is_empty() {
+        return String::new();
+    }
+    let list: Vec<String> = tenants.iter().map(TenantId::to_string).collect();
+    format!("{{{}}}", list.join(","))
+}
+
+/// Now, at the precision the database keeps, so that what is returned equals what is read again.
+pub(crate) fn now(clock: &dyn Clock) -> DateTime<Utc> {
+    clock.now().trunc_subsecs(6)
+}
+
+/// Who asks, and what it takes to serve them: passed to the queries that both a tenant's and a worker's transaction run.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Option<ClientId>,
+    pub(crate) master: &'a MasterKey,
+    pub(crate) ids: &'a dyn IdSource,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Caller<'_> {
+    pub(crate) fn id<T: From<Uuid>>(&self) -> T {
+        T::from(self.ids.uuid())
+    }
+
+    /// Writes who did what into the audit log, in the transaction that does it.
+    pub(crate) async fn audit(&self, conn: &mut PgConnection, action: &str, kind: &str, object: Uuid) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO audit (tenant_id, id, at, actor_id, action, object_kind, object_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            self.tenant.uuid(),
+            self.ids.uuid(),
+            self.now,
+            self.actor.map(ClientId::uuid),
+            action,
+            kind,
+            object,
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! The way in: a pool of connections, and from it a view for each kind of caller.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use odograph_domain::{
+    clock::Clock,
+    id::{ClientId, IdSource, TenantId},
+};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    crypto::MasterKey,
+    error::{Result, StoreError},
+    leases::Leases,
+    operator::OperatorStore,
+    queue::PgQueue,
+    session::{Scope, Tx, begin},
+    tenant::TenantStore,
+    worker::WorkerStore,
+};
+
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `postgres://…`; the user must be a member of the three roles, or a superuser.
+    pub url: String,
+    /// 1 for the embedded database, which has no more.
+    pub max_connections: u32,
+}
+
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    master: MasterKey,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    /// Wakes the queue's consumers in this process; those in others poll.
+    published: Notify,
+}
+
+/// What a client's secret is checked against.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCredentials {
+    pub tenant: TenantId,
+    pub client: ClientId,
+    pub name: String,
+    pub secret_hash: String,
+    pub scopes: Vec<String>,
+    /// The client or its tenant.
+    pub disabled: bool,
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The pool's options carry the password.
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub async fn connect(
+        options: &StoreOptions,
+        master: MasterKey,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self> {
+        // The URL may hold a password: the parser's message is not passed on.
+        let connect = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Invalid {
+            kind: "database url",
+            detail: "wanted postgres://user:password@host:port/database".into(),
+        })?;
+        let mut pool = PgPoolOptions::new()
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(Duration::from_secs(30));
+        if options.max_connections <= 1 {
+            // A second connection, opened to replace an old one, would be refused.
+            pool = pool.idle_timeout(None).max_lifetime(None);
+        }
+        let pool = pool.connect_with(connect.application_name("odograph")).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                master,
+                clock,
+                ids,
+                published: Notify::new(),
+            }),
+        })
+    }
+
+    /// Brings the schema up to date, as the user that logged in.
+    pub async fn migrate(&self) -> Result<()> {
+        sqlx::migrate!("../migrations")
+            .run(&self.inner.pool)
+            .await
+            .map_err(|error| match error {
+                sqlx::migrate::MigrateError::Execute(error)
+                | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => StoreError::from(error),
+                other => StoreError::corrupt(format_args!("the migrations: {other}")),
+            })
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query_scalar!(r#"SELECT 1 AS "one!""#)
+            .fetch_one(&self.inner.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Closes the connections; what is still in hand is rolled back.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub fn tenant(&self, tenant: TenantId) -> TenantStore {
+        TenantStore::new(self.clone(), tenant)
+    }
+
+    pub fn operator(&self) -> OperatorStore {
+        OperatorStore::new(self.clone())
+    }
+
+    pub fn worker(&self) -> WorkerStore {
+        WorkerStore::new(self.clone())
+    }
+
+    /// The queue in the database. Every process must give the same number of partitions.
+    pub fn queue(&self, partitions: u16) -> PgQueue {
+        PgQueue::new(self.clone(), partitions)
+    }
+
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.clone())
+    }
+
+    /// Looks up a client before its tenant is known.
+    pub async fn client_credentials(&self, client: ClientId) -> Result<Option<ClientCredentials>> {
+        let mut tx = self
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await?;
+        let row = sqlx::query!(
+            r#"SELECT tenant_id AS "tenant_id!", name AS "name!", secret_hash AS "secret_hash!", scopes AS "scopes!",
+                      disabled AS "disabled!"
+               FROM client_credentials($1)"#,
+            client.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(row.map(|row| ClientCredentials {
+            tenant: TenantId::from_uuid(row.tenant_id),
+            client,
+            name: row.name,
+            secret_hash: row.secret_hash,
+            scopes: row.scopes,
+            disabled: row.disabled,
+        }))
+    }
+
+    pub(crate) async fn begin(&self, scope: Scope<'_>) -> Result<Tx> {
+        begin(&self.inner.pool, scope).await
+    }
+
+    pub(crate) fn master(&self) -> &MasterKey {
+        &self.inner.master
+    }
+
+    pub(crate) fn ids(&self) -> &dyn IdSource {
+        &*self.inner.ids
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub(crate) fn published(&self) -> &Notify {
+        &self.inner.published
+    }
+}

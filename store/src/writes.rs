@@ -1,0 +1,306 @@
+//! What a micro-batch amounts to, written set by set.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use odograph_domain::{
+    envelope::Source,
+    id::{TenantId, VehicleId},
+    intake::{DirtyWindow, NewBatch, NewDeadLetter, VehicleState},
+    outcome::Tally,
+    time::{EventTime, ReceivedAt},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    crypto::{SubjectKey, SubjectRef, subject_keys},
+    dead_letters::insert_dead_letters,
+    error::{Result, StoreError},
+    import_runs::count_imports,
+    outcomes::count,
+    raw::{at, seal_block},
+    session::{Caller, now},
+    store::Store,
+    tenant::to_json,
+};
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Writes {
+    /// New ones only: what the ledger knows already is not to be written again.
+    pub batches: Vec<NewBatch>,
+    pub states: Vec<(TenantId, VehicleState)>,
+    /// Merged with each other and with what is there.
+    pub dirty: Vec<DirtyWindow>,
+    pub dead_letters: Vec<NewDeadLetter>,
+    /// One a message.
+    pub outcomes: Vec<(TenantId, Tally)>,
+    /// For each message of an import: the import's run and how its samples ended.
+    pub imports: Vec<(TenantId, Uuid, Tally)>,
+}
+
+pub(crate) type Keys = HashMap<SubjectRef, SubjectKey>;
+
+pub(crate) async fn write(conn: &mut PgConnection, store: &Store, shard: i32, writes: &Writes) -> Result<()> {
+    let keys = keys(conn, store, writes).await?;
+    insert_ledger(conn, &writes.batches).await?;
+    insert_journal(conn, store, &keys, &writes.batches).await?;
+    insert_impacts(conn, store, &keys, &writes.batches).await?;
+    update_states(conn, &writes.states).await?;
+    merge_dirty(conn, &writes.dirty).await?;
+    insert_dead_letters(conn, store.ids(), &keys, &writes.dead_letters).await?;
+    count_imports(conn, shard, &writes.imports).await?;
+    count(conn, now(store.clock()).date_naive(), shard, &writes.outcomes).await
+}
+
+async fn keys(conn: &mut PgConnection, store: &Store, writes: &Writes) -> Result<Keys> {
+    let mut subjects = BTreeSet::new();
+    for batch in &writes.batches {
+        let samples = batch.samples.iter().map(|(subject, _)| *subject);
+        let impacts = batch.impacts.iter().map(|(subject, _)| *subject);
+        subjects.extend(
+            samples
+                .chain(impacts)
+                .map(|subject| SubjectRef::new(batch.key.tenant, subject)),
+        );
+    }
+    subjects.extend(
+        writes
+            .dead_letters
+            .iter()
+            .map(|letter| SubjectRef::new(letter.tenant, letter.subject)),
+    );
+    subject_keys(conn, store.master(), store.ids(), now(store.clock()), &subjects).await
+}
+
+pub(crate) fn key_of(keys: &Keys, subject: SubjectRef) -> Result<&SubjectKey> {
+    keys.get(&subject)
+        .ok_or_else(|| StoreError::Crypto("a subject has no key".into()))
+}
+
+pub(crate) fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Http => "http",
+        Source::Amqp => "amqp",
+        Source::Mqtt => "mqtt",
+        Source::Import => "import",
+        Source::Resubmission => "resubmission",
+    }
+}
+
+async fn insert_ledger(conn: &mut PgConnection, batches: &[NewBatch]) -> Result<()> {
+    let (mut tenants, mut vehicles, mut ids, mut messages, mut hashes) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut sources, mut samples, mut from, mut to, mut received) = (vec![], vec![], vec![], vec![], vec![]);
+    for batch in batches {
+        let times = batch
+            .samples
+            .iter()
+            .flat_map(|(_, samples)| samples)
+            .map(|raw| raw.sample.ts);
+        tenants.push(batch.key.tenant.uuid());
+        vehicles.push(batch.key.vehicle.uuid());
+        ids.push(batch.key.batch_id.as_str());
+        messages.push(batch.message.uuid());
+        hashes.push(batch.content_hash.to_vec());
+        sources.push(source_name(batch.source));
+        samples.push(i32::try_from(times.clone().count()).unwrap_or(i32::MAX));
+        from.push(times.clone().min().map(EventTime::utc));
+        to.push(times.max().map(EventTime::utc));
+        received.push(batch.received_at.utc());
+    }
+    sqlx::query!(
+        "INSERT INTO batch_ledger (tenant_id, vehicle_id, batch_id, message_id, content_hash, source, samples, min_ts, max_ts,
+                                   received_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::int[],
+                              $8::timestamptz[], $9::timestamptz[], $10::timestamptz[])",
+        &tenants,
+        &vehicles,
+        &ids as &[&str],
+        &messages,
+        &hashes,
+        &sources as &[&str],
+        &samples,
+        &from as &[Option<chrono::DateTime<chrono::Utc>>],
+        &to as &[Option<chrono::DateTime<chrono::Utc>>],
+        &received,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, batches: &[NewBatch]) -> Result<()> {
+    let (mut tenants, mut vehicles, mut ids, mut messages, mut received) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut kinds, mut subjects, mut key_ids) = (vec![], vec![], vec![]);
+    let (mut from, mut to, mut counts, mut payloads) = (vec![], vec![], vec![], vec![]);
+    for batch in batches {
+        for (subject, samples) in batch.samples.iter().filter(|(_, samples)| !samples.is_empty()) {
+            let subject = SubjectRef::new(batch.key.tenant, *subject);
+            let key = key_of(keys, subject)?;
+            let (header, payload) = seal_block(batch.key.vehicle, key, samples)?;
+            tenants.push(batch.key.tenant.uuid());
+            vehicles.push(batch.key.vehicle.uuid());
+            ids.push(store.ids().uuid());
+            messages.push(batch.message.uuid());
+            received.push(batch.received_at.utc());
+            kinds.push(subject.kind);
+            subjects.push(subject.id);
+            key_ids.push(key.id);
+            from.push(at(header.min_ts_ms)?);
+            to.push(at(header.max_ts_ms)?);
+            counts.push(i32::try_from(header.samples).unwrap_or(i32::MAX));
+            payloads.push(payload);
+        }
+    }
+    sqlx::query!(
+        "INSERT INTO raw_journal (tenant_id, vehicle_id, id, message_id, subject_kind, subject_id, key_id, min_ts, max_ts,
+                                  samples, payload, received_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[],
+                              $8::timestamptz[], $9::timestamptz[], $10::int[], $11::bytea[], $12::timestamptz[])",
+        &tenants,
+        &vehicles,
+        &ids,
+        &messages,
+        &kinds as &[&str],
+        &subjects,
+        &key_ids,
+        &from,
+        &to,
+        &counts,
+        &payloads,
+        &received,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_impacts(conn: &mut PgConnection, store: &Store, keys: &Keys, batches: &[NewBatch]) -> Result<()> {
+    for batch in batches {
+        for (subject, impact) in &batch.impacts {
+            let id = store.ids().uuid();
+            let subject = SubjectRef::new(batch.key.tenant, *subject);
+            let key = key_of(keys, subject)?;
+            let plain = serde_json::to_vec(impact).map_err(StoreError::corrupt)?;
+            let context = [b"raw_impact".as_slice(), id.as_bytes()].concat();
+            sqlx::query!(
+                "INSERT INTO raw_impact (tenant_id, vehicle_id, id, message_id, subject_kind, subject_id, key_id, trigger_ts,
+                                         sealed, received_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                batch.key.tenant.uuid(),
+                batch.key.vehicle.uuid(),
+                id,
+                batch.message.uuid(),
+                subject.kind,
+                subject.id,
+                key.id,
+                impact.trigger_ts.utc(),
+                key.key.seal(&context, &plain)?,
+                batch.received_at.utc(),
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn update_states(conn: &mut PgConnection, states: &[(TenantId, VehicleState)]) -> Result<()> {
+    // The last one of a vehicle holds.
+    let last: BTreeMap<VehicleId, (TenantId, &VehicleState)> = states
+        .iter()
+        .map(|(tenant, state)| (state.vehicle, (*tenant, state)))
+        .collect();
+    let (mut tenants, mut vehicles) = (vec![], vec![]);
+    let (mut watermarks, mut received, mut detectors) = (vec![], vec![], vec![]);
+    for (vehicle, (tenant, state)) in last {
+        tenants.push(tenant.uuid());
+        vehicles.push(vehicle.uuid());
+        watermarks.push(state.watermark.map(EventTime::utc));
+        received.push(state.last_received_at.map(ReceivedAt::utc));
+        detectors.push(to_json(&state.detectors)?);
+    }
+    sqlx::query!(
+        "UPDATE vehicle_state s SET watermark = n.watermark, last_received_at = n.last_received_at, detectors = n.detectors
+         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::jsonb[])
+             AS n (tenant_id, vehicle_id, watermark, last_received_at, detectors)
+         WHERE s.tenant_id = n.tenant_id AND s.vehicle_id = n.vehicle_id",
+        &tenants,
+        &vehicles,
+        &watermarks as &[Option<chrono::DateTime<chrono::Utc>>],
+        &received as &[Option<chrono::DateTime<chrono::Utc>>],
+        &detectors,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Two windows of one vehicle become one, as [`DirtyWindow`] says.
+fn merge(one: DirtyWindow, other: DirtyWindow) -> DirtyWindow {
+    let at_once = one.at_once || other.at_once;
+    let due_at = if at_once {
+        one.due_at.min(other.due_at)
+    } else {
+        one.due_at.max(other.due_at)
+    };
+    DirtyWindow {
+        window: one.window.union(other.window),
+        due_at,
+        at_once,
+        ..one
+    }
+}
+
+pub(crate) async fn merge_dirty(conn: &mut PgConnection, dirty: &[DirtyWindow]) -> Result<()> {
+    let mut merged: BTreeMap<VehicleId, DirtyWindow> = BTreeMap::new();
+    for window in dirty {
+        merged
+            .entry(window.vehicle)
+            .and_modify(|known| *known = merge(*known, *window))
+            .or_insert(*window);
+    }
+    let (mut tenants, mut vehicles, mut from, mut to, mut due, mut at_once) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    for window in merged.values() {
+        tenants.push(window.tenant.uuid());
+        vehicles.push(window.vehicle.uuid());
+        from.push(window.window.from.utc());
+        to.push(window.window.to.utc());
+        due.push(window.due_at);
+        at_once.push(window.at_once);
+    }
+    sqlx::query!(
+        "INSERT INTO dirty_window AS d (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::bool[])
+         ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET
+             from_ts = least(d.from_ts, excluded.from_ts), to_ts = greatest(d.to_ts, excluded.to_ts),
+             due_at = CASE WHEN d.at_once OR excluded.at_once THEN least(d.due_at, excluded.due_at)
+                           ELSE greatest(d.due_at, excluded.due_at) END,
+             at_once = d.at_once OR excluded.at_once",
+        &tenants,
+        &vehicles,
+        &from,
+        &to,
+        &due,
+        &at_once,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+impl Caller<'_> {
+    /// Writes what the api refused at the door: dead letter and counts, in one go.
+    pub(crate) async fn refuse(&self, conn: &mut PgConnection, letter: &NewDeadLetter, tally: &Tally) -> Result<()> {
+        let subject = SubjectRef::new(self.tenant, letter.subject);
+        let keys = subject_keys(conn, self.master, self.ids, self.now, &BTreeSet::from([subject])).await?;
+        insert_dead_letters(conn, self.ids, &keys, std::slice::from_ref(letter)).await?;
+        count(
+            conn,
+            self.now.date_naive(),
+            crate::outcomes::DOOR,
+            &[(self.tenant, tally.clone())],
+        )
+        .await
+    }
+}

@@ -1,0 +1,14 @@
+//! The store against a real PostgreSQL, each test in a database of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails by unwrap says where")]
+
+#[path = "../support/database.rs"]
+mod database;
+mod derive;
+mod leases;
+mod protection;
+mod queue;
+mod raw;
+mod tenancy;
+mod worker;
+mod world;

@@ -1,0 +1,380 @@
+//! What a worker writes in one commit, and what keeps it from writing.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use odograph_domain::{
+    batch::Impact,
+    clock::Clock,
+    id::{MessageId, WorkerId},
+    intake::{Subject, VehicleState},
+    time::{ReceivedAt, Window},
+};
+use odograph_store::{DeadLetterFilter, Page, StoreError, Writes};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use crate::world::{World, event_time, samples, tally, utc};
+
+#[tokio::test]
+async fn who_lost_the_lease_writes_nothing() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let old = world.lease().await;
+    world.clock.advance(TimeDelta::seconds(31));
+    let new = world.lease().await;
+    assert_eq!((new.partition, new.epoch), (old.partition, old.epoch + 1));
+    assert!(matches!(
+        world.store.worker().begin(&old, &[a.tenant]).await,
+        Err(StoreError::Fenced)
+    ));
+    world.work(&new, a.tenant).await.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_cannot_be_taken_over_in_the_middle_of_a_commit() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let lease = world.lease().await;
+    let tx = world.work(&lease, a.tenant).await;
+    world.clock.advance(TimeDelta::seconds(31));
+    let other: WorkerId = world.id();
+    let take = async || {
+        let now = world.clock.now();
+        world
+            .store
+            .leases()
+            .acquire(other, 1, 1, now, TimeDelta::seconds(30))
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(take().await, 0);
+    tx.commit().await.unwrap();
+    assert_eq!(take().await, 1);
+}
+
+#[tokio::test]
+async fn the_ledger_knows_what_was_committed_and_only_that() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let b = world.insurer("b").await;
+    let lease = world.lease().await;
+    let batch = a.batch(&world, "b-1", samples("2026-02-01T08:00:00Z", 3));
+    let mut other = batch.key.clone();
+    other.vehicle = b.vehicle;
+    let keys = [other, batch.key.clone()];
+    let writes = Writes {
+        batches: vec![batch.clone()],
+        ..Writes::default()
+    };
+
+    let mut tx = world.work(&lease, a.tenant).await;
+    assert!(tx.ledger(&keys).await.unwrap().is_empty());
+    tx.write(&writes).await.unwrap();
+    drop(tx);
+    let mut tx = world.work(&lease, a.tenant).await;
+    assert!(
+        tx.ledger(&keys).await.unwrap().is_empty(),
+        "a dropped transaction left a row"
+    );
+    tx.write(&writes).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = world.work(&lease, a.tenant).await;
+    assert_eq!(
+        tx.ledger(&keys).await.unwrap(),
+        HashMap::from([(batch.key.clone(), [7; 32])])
+    );
+    // Whoever did not ask the ledger first is stopped by its key.
+    assert!(matches!(tx.write(&writes).await, Err(StoreError::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn states_are_made_locked_and_kept() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let lease = world.lease().await;
+    let mut tx = world.work(&lease, a.tenant).await;
+    let unknown = (a.tenant, world.id());
+    let vehicles = [(a.tenant, a.vehicle), unknown, (a.tenant, a.vehicle)];
+    assert_eq!(
+        tx.lock_states(&vehicles).await.unwrap(),
+        vec![VehicleState::new(a.vehicle)]
+    );
+    let state = VehicleState {
+        vehicle: a.vehicle,
+        watermark: Some(event_time("2026-02-01T08:00:00.123Z")),
+        last_received_at: Some(ReceivedAt::new(utc("2026-02-01T08:00:01.456Z"))),
+        detectors: [("trip_watch".to_owned(), json!({"moving": true}))].into(),
+    };
+    tx.write(&Writes {
+        states: vec![(a.tenant, state.clone())],
+        ..Writes::default()
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = world.work(&lease, a.tenant).await;
+    assert_eq!(tx.lock_states(&vehicles).await.unwrap(), vec![state]);
+}
+
+#[tokio::test]
+async fn dirty_windows_merge() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let now = utc("2026-03-01T00:00:00Z");
+    let write = async |dirty| {
+        world
+            .write(
+                &a,
+                Writes {
+                    dirty,
+                    ..Writes::default()
+                },
+            )
+            .await
+    };
+    let timer = a.dirty(
+        "2026-02-01T08:00:00Z",
+        "2026-02-01T08:10:00Z",
+        "2026-04-01T00:00:00Z",
+        false,
+    );
+    let pushed = a.dirty(
+        "2026-02-01T08:05:00Z",
+        "2026-02-01T08:20:00Z",
+        "2026-04-01T00:10:00Z",
+        false,
+    );
+    write(vec![pushed, timer]).await;
+    write(vec![timer]).await;
+    let worker = world.store.worker();
+    assert!(worker.next_due(now, None, false).await.unwrap().is_none());
+    let claim = worker.next_due(now, Some(a.tenant), true).await.unwrap().unwrap();
+    let window = Window {
+        from: timer.window.from,
+        to: pushed.window.to,
+    };
+    assert_eq!(
+        (claim.dirty().window, claim.dirty().due_at, claim.dirty().at_once),
+        (window, pushed.due_at, false)
+    );
+    claim.release().await.unwrap();
+
+    let ended = a.dirty(
+        "2026-02-01T07:00:00Z",
+        "2026-02-01T07:00:00Z",
+        "2026-02-20T00:00:00Z",
+        true,
+    );
+    write(vec![ended]).await;
+    write(vec![pushed]).await;
+    assert_eq!(worker.due_count(now, None, false).await.unwrap(), 1);
+    assert_eq!(worker.due_count(now, Some(world.id()), true).await.unwrap(), 0);
+    let claim = worker.next_due(now, None, false).await.unwrap().unwrap();
+    assert_eq!(
+        (claim.dirty().window.from, claim.dirty().due_at, claim.dirty().at_once),
+        (ended.window.from, ended.due_at, true)
+    );
+    // Nobody else gets it meanwhile.
+    assert!(worker.next_due(now, None, true).await.unwrap().is_none());
+    claim.put_off(TimeDelta::hours(1)).await.unwrap();
+    assert!(worker.next_due(now, None, false).await.unwrap().is_none());
+    worker
+        .next_due(now + TimeDelta::hours(1), None, false)
+        .await
+        .unwrap()
+        .unwrap()
+        .commit(None)
+        .await
+        .unwrap();
+    assert_eq!(worker.due_count(now, None, true).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn dead_letters_are_encrypted_stored_once_and_counted() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let message: MessageId = world.id();
+    let letter = a.letter(message, br#"{"ts":"2027-01-01T00:00:00Z","speed_kmh":51.5}"#);
+    let writes = Writes {
+        dead_letters: vec![letter.clone(), letter.clone()],
+        outcomes: vec![
+            (a.tenant, tally(5, 4, &[("ts_in_future", 1)])),
+            (a.tenant, tally(2, 2, &[])),
+        ],
+        ..Writes::default()
+    };
+    world.write(&a, writes.clone()).await;
+    world
+        .write(
+            &a,
+            Writes {
+                outcomes: vec![],
+                ..writes
+            },
+        )
+        .await;
+    let own = a.view(&world);
+    let listed = own
+        .dead_letters(DeadLetterFilter::default(), Page::default())
+        .await
+        .unwrap()
+        .items;
+    assert_eq!(listed.len(), 1);
+    let filter = |reason: &str| DeadLetterFilter {
+        reason: Some(reason.into()),
+        vehicle: Some(a.vehicle),
+    };
+    assert_eq!(
+        own.dead_letters(filter("ts_in_future"), Page::default())
+            .await
+            .unwrap()
+            .items,
+        listed
+    );
+    assert!(
+        own.dead_letters(filter("malformed_sample"), Page::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    let (row, payload) = own.dead_letter(listed[0].id).await.unwrap();
+    assert_eq!((row.message, row.samples, payload), (message, 1, letter.payload));
+
+    let mut conn = PgConnection::connect(&world.database.url).await.unwrap();
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM dead_letter")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert!(
+        !sealed.windows(5).any(|bytes| bytes == b"speed"),
+        "the payload lies open"
+    );
+
+    own.put_dead_letter(&a.letter(world.id(), b"?"), &tally(3, 0, &[("unknown_vehicle", 3)]))
+        .await
+        .unwrap();
+    let counts: HashMap<String, (i64, i64)> = own
+        .outcome_counts(None, None)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|count| (count.outcome, (count.messages, count.samples)))
+        .collect();
+    let wanted = [
+        ("received", (3, 10)),
+        ("accepted", (2, 6)),
+        ("ts_in_future", (1, 1)),
+        ("unknown_vehicle", (1, 3)),
+    ];
+    assert_eq!(
+        counts,
+        wanted.map(|(outcome, count)| (outcome.to_owned(), count)).into()
+    );
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_nobody_known_is_kept_all_the_same() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let mut letter = a.letter(world.id(), &[0, 159, 146, 150]);
+    letter.vehicle = Some(world.id());
+    letter.client = Some(world.id());
+    letter.subject = Subject::Tenant;
+    letter.vehicle_given = "who\0?".into();
+    world
+        .write(
+            &a,
+            Writes {
+                dead_letters: vec![letter.clone()],
+                ..Writes::default()
+            },
+        )
+        .await;
+    let row = a
+        .view(&world)
+        .dead_letters(DeadLetterFilter::default(), Page::default())
+        .await
+        .unwrap()
+        .items
+        .remove(0);
+    assert_eq!((row.vehicle, row.client), (None, letter.client));
+    assert_eq!(a.view(&world).dead_letter(row.id).await.unwrap().1, letter.payload);
+}
+
+#[tokio::test]
+async fn what_is_no_envelope_is_put_away() {
+    let world = World::new().await;
+    world
+        .store
+        .worker()
+        .quarantine(b"not an envelope", "starts with \"not \"")
+        .await
+        .unwrap();
+    let rows = world.store.operator().quarantined(Page::default()).await.unwrap().items;
+    assert_eq!(
+        (rows.len(), rows[0].bytes.as_slice()),
+        (1, b"not an envelope".as_slice())
+    );
+    assert_eq!(world.store.operator().counts().await.unwrap().quarantined, 1);
+}
+
+#[tokio::test]
+async fn impacts_are_kept_encrypted() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let mut batch = a.batch(&world, "b", samples("2026-02-01T08:00:00Z", 1));
+    let trigger_ts = event_time("2026-02-01T08:00:00Z");
+    let impact = Impact {
+        trigger_ts,
+        rate_hz: 400.0,
+        t0_ms: -20.0,
+        accel_ms2: vec![[1.0, 2.0, 3.0]],
+        gyro_rads: None,
+    };
+    batch.impacts = vec![(Subject::Vehicle(a.vehicle), impact)];
+    world
+        .write(
+            &a,
+            Writes {
+                batches: vec![batch],
+                ..Writes::default()
+            },
+        )
+        .await;
+    let mut conn = PgConnection::connect(&world.database.url).await.unwrap();
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM raw_impact")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert!(!sealed.windows(5).any(|bytes| bytes == b"accel"));
+}
+
+#[tokio::test]
+async fn a_worker_sees_the_tenants_of_its_batch_only() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let b = world.insurer("b").await;
+    let lease = world.lease().await;
+    let mut tx = world
+        .store
+        .worker()
+        .begin(&lease, &[a.tenant, world.id()])
+        .await
+        .unwrap();
+    assert_eq!(tx.known_tenants().await.unwrap(), vec![a.tenant]);
+    let asked = [(a.tenant, a.vehicle), (b.tenant, b.vehicle), (b.tenant, a.vehicle)];
+    let found = tx.contexts(&asked).await.unwrap();
+    assert_eq!(
+        found.iter().map(|context| context.vehicle).collect::<Vec<_>>(),
+        vec![a.vehicle]
+    );
+    assert_eq!(tx.resolve_vehicle(b.tenant, "car-1").await.unwrap(), None);
+    assert_eq!(tx.resolve_vehicle(a.tenant, "car-1").await.unwrap(), Some(a.vehicle));
+    assert_eq!(tx.resolve_driver(a.tenant, "ada").await.unwrap(), Some(a.driver));
+    drop(tx);
+    let found = world.store.worker().contexts(&asked).await.unwrap();
+    assert_eq!(found.len(), 2);
+}

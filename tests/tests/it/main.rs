@@ -1,0 +1,15 @@
+//! Black-box tests over the real parts: one binary, so that linking is paid once.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where the ground gives way")]
+#![allow(clippy::disallowed_methods, reason = "tests of what comes live need the time it is")]
+
+mod api;
+mod command;
+mod drives;
+mod faults;
+mod money;
+mod payd;
+mod queue;
+mod same;
+mod tenancy;
+mod walls;

@@ -1,0 +1,432 @@
+//! Two tenants with the same data under the same names: neither sees anything of the other.
+//!
+//! The operations come from the OpenAPI document, the ids from whatever the first tenant is told, and the tables from the
+//! database, so that what is new is tried without being listed here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use odograph_domain::id::TenantId;
+use odograph_tests::{
+    http::{Answer, Api},
+    platform::{Insured, Platform},
+    telemetry::{Rows, small_fleet},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
+
+/// Scopes of a client that may do everything.
+const ALL_SCOPES: &[&str] = &[
+    "telemetry:write",
+    "vehicles:read",
+    "vehicles:write",
+    "drivers:read",
+    "drivers:write",
+    "drivers:identity",
+    "policies:read",
+    "policies:write",
+    "plans:read",
+    "plans:write",
+    "trips:read",
+    "tracks:read",
+    "scores:read",
+    "premiums:read",
+    "premiums:write",
+    "deadletters:read",
+];
+
+/// An id that nothing has.
+const ABSENT: &str = "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10";
+
+/// An operation whose path names a thing.
+#[derive(Debug, Clone)]
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+    /// Query parameters it cannot do without.
+    query: &'static str,
+}
+
+impl Operation {
+    fn at(&self, name: &str) -> String {
+        let (before, rest) = self.path.split_once('{').expect("a parameter");
+        let (_, after) = rest.split_once('}').expect("a parameter");
+        assert!(
+            !after.contains('{'),
+            "{}: this test knows one parameter a path",
+            self.path
+        );
+        format!("{before}{name}{after}{}", self.query)
+    }
+
+    /// A body that is sound, so that an answer is about the path. Of an operation that is not here the test fails.
+    fn body(&self) -> Value {
+        match self.id.as_str() {
+            "create_assignment" => json!({ "driver": "demo-driver-001", "from": "2031-01-01T00:00:00Z" }),
+            "create_device" => json!({ "external_ref": "another-dongle", "kind": "obd" }),
+            "rate_premium" => json!({ "period": "2026-03" }),
+            "add_rating_plan_version" => json!({ "effective_from": "2032-01-01", "terms": terms() }),
+            other => panic!("give the operation {other} a sound body in this test"),
+        }
+    }
+
+    async fn ask(&self, api: &Api, token: &str, name: &str) -> Answer {
+        match self.method {
+            Method::GET => api.get(token, &self.at(name)).await,
+            _ => api.post(token, &self.at(name), &self.body()).await,
+        }
+    }
+}
+
+fn terms() -> Value {
+    json!({ "currency": "EUR", "base_per_month": "10", "rate_per_km": "0.1", "rounding": { "step": "0.01", "mode": "half_up" } })
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            if !path.contains('{') || method == "parameters" {
+                continue;
+            }
+            let id = operation["operationId"].as_str().expect("an operationId").to_owned();
+            operations.push(Operation {
+                method: method.to_uppercase().parse().expect("a method"),
+                path: path.clone(),
+                query: if id == "list_usage" {
+                    "?from=2026-01-01&to=2026-12-31"
+                } else {
+                    ""
+                },
+                id,
+            });
+        }
+    }
+    operations
+}
+
+/// Every id in a text.
+fn ids(text: &str) -> BTreeSet<Uuid> {
+    let spans = text.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
+    spans
+        .filter(|span| span.len() == 36)
+        .filter_map(|span| span.parse().ok())
+        .collect()
+}
+
+/// Everything a tenant is told: all lists, and whatever the ids in them lead to.
+struct Told {
+    ids: BTreeSet<Uuid>,
+    /// Operations that told something, with how often.
+    by: BTreeMap<String, usize>,
+    text: String,
+}
+
+async fn everything(api: &Api, token: &str, document: &Value, operations: &[Operation]) -> Told {
+    let mut told = Told {
+        ids: BTreeSet::new(),
+        by: BTreeMap::new(),
+        text: String::new(),
+    };
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let tenants = path.starts_with("/v1/") && !path.contains('{') && item.get("get").is_some();
+        if tenants {
+            let answer = api.get(token, path).await;
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            told.ids.extend(ids(&answer.text));
+            told.text.push_str(&answer.text);
+            if answer.json().get("items").is_some() {
+                let items = json!(api.every(token, path).await).to_string();
+                told.ids.extend(ids(&items));
+                told.text.push_str(&items);
+            }
+        }
+    }
+    let mut asked = BTreeSet::new();
+    while let Some(id) = told.ids.difference(&asked).next().copied() {
+        asked.insert(id);
+        for operation in operations.iter().filter(|operation| operation.method == Method::GET) {
+            let answer = operation.ask(api, token, &id.to_string()).await;
+            if answer.status == 200 {
+                told.ids.extend(ids(&answer.text));
+                told.text.push_str(&answer.text);
+                *told.by.entry(operation.id.clone()).or_default() += 1;
+            }
+        }
+    }
+    told
+}
+
+/// A tenant with telemetry, people, devices and dead letters, and a token that may do everything.
+async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, String) {
+    let fleet = small_fleet(2, 2);
+    let rows = Rows::of_fleet(&fleet);
+    let tenant = platform.tenant(name).await;
+    let insured: Vec<_> = fleet
+        .iter()
+        .map(|vehicle| Insured {
+            vehicle: vehicle.external_ref.clone(),
+            driver: vehicle.driver.external_ref.clone(),
+            product: vehicle.product,
+            time_zone: chrono_tz::Tz::Europe__Berlin,
+            starts_on: rows.first_day(&vehicle.external_ref).expect("a first row"),
+        })
+        .collect();
+    platform.insure(tenant, &insured).await;
+    let mut rows = rows;
+    let speed = rows.column("speed_kmh");
+    rows.rows[5][speed] = "-4000".to_owned();
+    platform
+        .import(tenant, &rows.write(platform.folder(), &format!("{name}.csv")))
+        .await;
+
+    let token = api.token(&platform.client(tenant, ALL_SCOPES).await).await;
+    let vehicle = "/v1/vehicles/demo-vehicle-001";
+    let driver = json!({ "external_ref": "ada", "identity": { "name": "Ada Lovelace" } });
+    let assignment = json!({ "driver": "ada", "from": "2030-01-01T00:00:00Z", "to": "2030-02-01T00:00:00Z" });
+    for (path, body) in [
+        ("/v1/drivers".to_owned(), driver),
+        (
+            format!("{vehicle}/devices"),
+            json!({ "external_ref": "dongle-1", "kind": "obd" }),
+        ),
+        (format!("{vehicle}/assignments"), assignment),
+    ] {
+        let answer = api.post(&token, &path, &body).await;
+        assert_eq!(answer.status, 201, "{path}: {answer:?}");
+    }
+    (tenant, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operation_answers_for_an_id_of_another_tenant() {
+    let mut platform = Platform::start().await;
+    platform.work();
+    let api = platform.serve().await;
+    let (_, ours) = furnished(&platform, &api, "ours").await;
+    let (_, theirs) = furnished(&platform, &api, "theirs").await;
+    let document = api.openapi().await;
+    let operations = operations(&document);
+    assert!(operations.len() >= 15, "{operations:?}");
+
+    let of_ours = everything(&api, &ours, &document, &operations).await;
+    let of_theirs = everything(&api, &theirs, &document, &operations).await;
+    let shared: Vec<_> = of_ours.ids.intersection(&of_theirs.ids).collect();
+    assert!(shared.is_empty(), "both tenants are told of {shared:?}");
+    for operation in operations.iter().filter(|operation| operation.method == Method::GET) {
+        assert!(
+            of_ours.by.contains_key(&operation.id),
+            "no id of ours was good for {operation:?}: this shows nothing"
+        );
+    }
+    assert_eq!(of_ours.by, of_theirs.by, "the same data, told differently");
+
+    for operation in &operations {
+        let nothing = operation.ask(&api, &theirs, ABSENT).await;
+        assert_eq!(nothing.status, 404, "{operation:?} of an absent id: {nothing:?}");
+        for id in &of_ours.ids {
+            let answer = operation.ask(&api, &theirs, &id.to_string()).await;
+            answer.problem(404);
+            let same = without_request(&answer).replace(&id.to_string(), ABSENT);
+            assert_eq!(
+                same,
+                without_request(&nothing),
+                "{operation:?}: an absent id and another tenant's differ"
+            );
+        }
+    }
+    in_bodies_and_queries(&api, &ours, &theirs).await;
+    let after = everything(&api, &ours, &document, &operations).await;
+    assert_eq!(after.ids, of_ours.ids, "the other tenant changed something of ours");
+    platform.end().await;
+}
+
+/// A problem without what differs from request to request.
+fn without_request(answer: &Answer) -> String {
+    let mut problem = answer.json();
+    problem.as_object_mut().expect("a problem").remove("instance");
+    problem.to_string()
+}
+
+/// [`without_request`], and without any id: a batch that is turned away is told the id it is kept under.
+fn without_ids(answer: &Answer) -> String {
+    let told = without_request(answer);
+    ids(&told)
+        .iter()
+        .fold(told, |told, id| told.replace(&id.to_string(), "id"))
+}
+
+/// Ids of ours in bodies and queries of theirs name nothing: they are answered as what does not exist is.
+async fn in_bodies_and_queries(api: &Api, ours: &str, theirs: &str) {
+    let first = async |path: &str| {
+        let id = api.every(ours, path).await[0]["id"].as_str().map(str::to_owned);
+        id.expect("an id")
+    };
+    let vehicle = first("/v1/vehicles").await;
+    let driver = first("/v1/drivers").await;
+    let plan = first("/v1/rating-plans").await;
+    // One without a policy, so that no overlap is the reason.
+    let (car, person) = ("new-car", "demo-driver-001");
+    let created = api.post(theirs, "/v1/vehicles", &json!({ "external_ref": car })).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let policy = |vehicle: &str, driver: &str, plan: &str| {
+        json!({ "vehicle": vehicle, "main_driver": driver, "rating_plan": plan, "product": "phyd", "currency": "EUR",
+            "time_zone": "UTC", "starts_on": "2035-01-01" })
+    };
+    let assignment = json!({ "driver": driver, "from": "2033-01-01T00:00:00Z" });
+    let batch =
+        json!({ "schema": 1, "batch_id": "b", "vehicle": vehicle, "samples": [{ "ts": "2026-03-28T07:15:00Z" }] });
+    let named = json!({ "schema": 1, "batch_id": "b", "vehicle": car, "driver": driver, "samples": [] });
+    for (path, body, id) in [
+        ("/v1/policies", policy(&vehicle, person, "standard"), &vehicle),
+        ("/v1/policies", policy(car, &driver, "standard"), &driver),
+        ("/v1/policies", policy(car, person, &plan), &plan),
+        ("/v1/vehicles/new-car/assignments", assignment, &driver),
+        ("/v1/telemetry/batches", batch, &vehicle),
+    ] {
+        let answer = api.post(theirs, path, &body).await;
+        let body: Value = serde_json::from_str(&body.to_string().replace(id, ABSENT)).expect("a body");
+        let nothing = api.post(theirs, path, &body).await;
+        assert_eq!(answer.problem(422), nothing.problem(422), "{path} {body}");
+        assert_eq!(without_ids(&answer), without_ids(&nothing), "{path} {body}");
+    }
+    // A batch that names a driver is judged by the worker: nothing of it may reach the other tenant's driver.
+    let sent = api.post(theirs, "/v1/telemetry/batches", &named).await;
+    assert!(sent.status == 202 || sent.status.is_client_error(), "{sent:?}");
+    for (name, id) in [("vehicle", &vehicle), ("driver", &driver)] {
+        let answer = api.get(theirs, &format!("/v1/trips?{name}={id}")).await;
+        let nothing = api.get(theirs, &format!("/v1/trips?{name}={ABSENT}")).await;
+        assert_eq!(answer.status, nothing.status, "{answer:?}");
+        assert!(
+            answer.status == 404 || answer.json()["items"] == json!([]),
+            "{name}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_role_sees_a_row_without_a_tenant_or_of_another() {
+    let mut platform = Platform::start().await;
+    platform.work();
+    let api = platform.serve().await;
+    let (ours, _) = furnished(&platform, &api, "ours").await;
+    let (theirs, _) = furnished(&platform, &api, "theirs").await;
+    platform.stop().await;
+    platform
+        .as_superuser(async |db| look_at_every_table(db, ours, theirs).await)
+        .await;
+    platform.end().await;
+}
+
+async fn look_at_every_table(db: &mut PgConnection, ours: TenantId, theirs: TenantId) {
+    let tables = tables(db).await;
+    let filled = tables.iter().filter(|table| table.rows > 0).count();
+    assert!(
+        filled >= 20,
+        "only {filled} tables have rows: this shows little\n{tables:#?}"
+    );
+    for table in &tables {
+        for role in ["odograph_api", "odograph_worker"] {
+            if let Seen::Rows(rows) = seen(db, role, None, table).await {
+                assert!(
+                    rows.is_empty(),
+                    "{role} without a tenant sees {} rows of {}",
+                    rows.len(),
+                    table.name
+                );
+            }
+            if let Seen::Rows(rows) = seen(db, role, Some(theirs), table).await {
+                let of_ours = rows.iter().filter(|row| row.contains(&ours.to_string())).count();
+                assert_eq!(
+                    of_ours, 0,
+                    "{role} as the other tenant sees rows of ours in {}",
+                    table.name
+                );
+                // Raw tables need one more setting of the api role; the worker needs none.
+                let hidden = role == "odograph_api" && table.name.starts_with("raw_");
+                let owns = table.of_theirs > 0 && !hidden;
+                assert!(
+                    !owns || !rows.is_empty(),
+                    "{role} sees nothing of its own in {}",
+                    table.name
+                );
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Table {
+    name: String,
+    rows: i64,
+    /// Rows of the tenant `theirs`.
+    of_theirs: i64,
+}
+
+async fn count(db: &mut PgConnection, sql: String) -> i64 {
+    sqlx::query(AssertSqlSafe(sql))
+        .fetch_one(db)
+        .await
+        .expect("a count")
+        .get(0)
+}
+
+/// Every table there is, partitions as well, as the superuser sees them.
+async fn tables(db: &mut PgConnection) -> Vec<Table> {
+    let names = sqlx::query(
+        "SELECT c.oid::regclass::text,
+                EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'm', 'v') ORDER BY 1",
+    );
+    let mut tables = Vec::new();
+    for row in names.fetch_all(&mut *db).await.expect("the tables") {
+        let (name, by_tenant): (String, bool) = (row.get(0), row.get(1));
+        if name == "_sqlx_migrations" {
+            continue;
+        }
+        let rows = count(db, format!("SELECT count(*) FROM {name}")).await;
+        let of_theirs = match by_tenant {
+            true => {
+                let theirs = "(SELECT id FROM tenant WHERE name = 'theirs')";
+                count(db, format!("SELECT count(*) FROM {name} WHERE tenant_id = {theirs}")).await
+            }
+            false => 0,
+        };
+        tables.push(Table { name, rows, of_theirs });
+    }
+    tables
+}
+
+enum Seen {
+    Denied,
+    /// As text.
+    Rows(Vec<String>),
+}
+
+/// What a role sees of a table, with a tenant set or none.
+async fn seen(db: &mut PgConnection, role: &str, tenant: Option<TenantId>, table: &Table) -> Seen {
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query(AssertSqlSafe(format!("SET LOCAL ROLE {role}")))
+        .execute(&mut *tx)
+        .await
+        .expect("a role");
+    if let Some(tenant) = tenant {
+        let set = "SELECT set_config('app.tenant', $1, true), set_config('app.tenants', '{' || $1 || '}', true)";
+        sqlx::query(set)
+            .bind(tenant.to_string())
+            .execute(&mut *tx)
+            .await
+            .expect("settings");
+    }
+    let select = format!("SELECT t::text FROM {} t", table.name);
+    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(&mut *tx).await;
+    tx.rollback().await.expect("a rollback");
+    match rows {
+        Ok(rows) => Seen::Rows(rows.iter().map(|row| row.get(0)).collect()),
+        Err(sqlx::Error::Database(refusal)) if refusal.code().as_deref() == Some("42501") => Seen::Denied,
+        Err(error) => panic!("{role} reading {}: {error}", table.name),
+    }
+}
