@@ -243,11 +243,13 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { kind, detail } => {
                 Self::new(Code::Conflict, format!("{}: {detail}", kind.replace('_', " ")))
             }
-            // What the checks at the door let pass and the database does not hold. The database's words carry the value, so
-            // they go to the log.
-            StoreError::Invalid { kind, ref detail } => {
-                Self::new(Code::InvalidBody, format!("a {kind} is not one that can be stored")).because(detail)
-            }
+            // What the checks before let pass and the database does not hold, such as a made-up cursor far outside time. The
+            // database's words carry the value, so they go to the log.
+            StoreError::Invalid { detail, .. } => Self::new(
+                Code::BadRequest,
+                "a value that was given cannot be stored or looked for",
+            )
+            .because(detail),
             StoreError::Unavailable(cause) => Self::new(Code::Unavailable, "the database does not answer; try again")
                 .retry_after(RETRY)
                 .because(cause),

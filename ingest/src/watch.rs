@@ -199,3 +199,97 @@ pub fn advance(
     };
     (state, Some(dirty))
 }
+
+#[cfg(test)]
+mod tests {
+    use odograph_domain::{
+        batch::{AccelFrame, BatchId, Gravity},
+        envelope::Source,
+        id::{MessageId, TenantId, VehicleId},
+        intake::{LedgerKey, Subject},
+        time::ReceivedAt,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    const START_MS: i64 = 1_770_000_000_000;
+
+    fn batch(rows: impl IntoIterator<Item = (i64, f64)>) -> NewBatch {
+        let vehicle = VehicleId::from_uuid(Uuid::nil());
+        let raw = |(second, kmh): (i64, f64)| {
+            let mut sample = Sample::at(EventTime::from_millis(START_MS + second * 1000).unwrap());
+            sample.speed_kmh = Some(kmh);
+            RawSample {
+                sample,
+                accel_frame: AccelFrame::Vehicle,
+                gravity: Gravity::Included,
+                device_rank: 0,
+                driver: None,
+            }
+        };
+        NewBatch {
+            key: LedgerKey {
+                tenant: TenantId::from_uuid(Uuid::nil()),
+                vehicle,
+                batch_id: BatchId::parse("b").unwrap(),
+            },
+            message: MessageId::from_uuid(Uuid::nil()),
+            content_hash: [0; 32],
+            source: Source::Http,
+            received_at: ReceivedAt::from_millis(START_MS + 5_000_000).unwrap(),
+            samples: vec![(Subject::Vehicle(vehicle), rows.into_iter().map(raw).collect())],
+            impacts: Vec::new(),
+        }
+    }
+
+    fn accept(state: VehicleState, batch: &NewBatch) -> (VehicleState, Option<DirtyWindow>) {
+        let now = EventTime::from_millis(START_MS + 6_000_000).unwrap().utc();
+        advance(state, batch, &TenantSettings::default(), &[Box::new(TripWatch)], now)
+    }
+
+    #[test]
+    fn a_trip_under_way_waits_for_silence_and_one_that_ended_does_not() {
+        let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
+        let (state, dirty) = accept(state, &batch((0..60).map(|s| (s, 50.0))));
+        let dirty = dirty.unwrap();
+        assert!(!dirty.at_once);
+        assert_eq!(dirty.due_at.timestamp_millis(), START_MS + 5_300_000);
+
+        let (state, dirty) = accept(state, &batch((60..400).map(|s| (s, 0.0))));
+        assert!(dirty.unwrap().at_once);
+        let (state, dirty) = accept(state, &batch((400..500).map(|s| (s, 0.0))));
+        assert_eq!(
+            dirty.unwrap().due_at.timestamp_millis(),
+            START_MS + 5_000_000 + PARKED.num_milliseconds()
+        );
+
+        let (state, dirty) = accept(state, &batch([(30, 51.0)]));
+        let dirty = dirty.unwrap();
+        assert!(dirty.at_once);
+        assert_eq!(dirty.window.from, dirty.window.to);
+        assert_eq!(state.watermark.unwrap().millis(), START_MS + 499_000);
+    }
+
+    #[test]
+    fn the_first_data_after_a_gap_reaches_back_to_it() {
+        let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
+        let (state, _) = accept(state, &batch((0..60).map(|s| (s, 50.0))));
+        let (_, dirty) = accept(state, &batch([(4000, 0.0)]));
+        let dirty = dirty.unwrap();
+        assert!(dirty.at_once);
+        assert_eq!(
+            (dirty.window.from.millis(), dirty.window.to.millis()),
+            (START_MS + 59_000, START_MS + 4_000_000)
+        );
+    }
+
+    #[test]
+    fn a_state_that_does_not_read_and_a_batch_without_samples_do_no_harm() {
+        let mut state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
+        state.detectors.insert("trip_watch".into(), Value::from("old"));
+        let (state, dirty) = accept(state, &batch([]));
+        assert_eq!(dirty, None);
+        assert!(accept(state, &batch([(0, 50.0)])).1.is_some());
+    }
+}

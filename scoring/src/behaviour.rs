@@ -28,13 +28,37 @@ pub(crate) struct Threshold {
 /// Recorded from 2.5 m/s² in braking, 2 m/s² in accelerating (few cars do much more) and 3 m/s² across, so that history can be scored by other thresholds later. Comfortable
 /// deceleration ends at about 3.4 m/s² (AASHTO Green Book, stopping sight distance), and adaptive cruise control may
 /// brake by up to 3.5 m/s² and accelerate by 2 m/s² (ISO 15622); 1.5 m/s is what 2.5 m/s² change in 0.6 s.
-pub(crate) const BRAKING: Threshold = Threshold { enter: 2.5, leave: 2.0, least_s: 0.4, least_sum: 1.5 };
-pub(crate) const ACCELERATION: Threshold = Threshold { enter: 2.0, leave: 1.6, least_s: 0.8, least_sum: 1.6 };
-pub(crate) const CORNERING: Threshold = Threshold { enter: 3.0, leave: 2.4, least_s: 0.8, least_sum: 3.0 };
+pub(crate) const BRAKING: Threshold = Threshold {
+    enter: 2.5,
+    leave: 2.0,
+    least_s: 0.4,
+    least_sum: 1.5,
+};
+pub(crate) const ACCELERATION: Threshold = Threshold {
+    enter: 2.0,
+    leave: 1.6,
+    least_s: 0.8,
+    least_sum: 1.6,
+};
+pub(crate) const CORNERING: Threshold = Threshold {
+    enter: 3.0,
+    leave: 2.4,
+    least_s: 0.8,
+    least_sum: 3.0,
+};
 /// km/h above the limit, beyond the tolerance of [`SPEEDING_TOLERANCE_KMH`].
-pub(crate) const SPEEDING: Threshold =
-    Threshold { enter: SPEEDING_TOLERANCE_KMH, leave: SPEEDING_TOLERANCE_KMH / 2.0, least_s: 5.0, least_sum: 0.0 };
-pub(crate) const PHONE: Threshold = Threshold { enter: 1.0, leave: 1.0, least_s: 2.0, least_sum: 0.0 };
+pub(crate) const SPEEDING: Threshold = Threshold {
+    enter: SPEEDING_TOLERANCE_KMH,
+    leave: SPEEDING_TOLERANCE_KMH / 2.0,
+    least_s: 5.0,
+    least_sum: 0.0,
+};
+pub(crate) const PHONE: Threshold = Threshold {
+    enter: 1.0,
+    leave: 1.0,
+    least_s: 2.0,
+    least_sum: 0.0,
+};
 
 /// Above the limit by more than this is speeding: within it the speed sensor and the map may be at fault.
 pub(crate) const SPEEDING_TOLERANCE_KMH: f64 = 5.0;

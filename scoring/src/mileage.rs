@@ -56,7 +56,11 @@ fn each_known(values: &[f64], mut pair: impl FnMut(usize, usize)) {
 fn spread(t_ms: &[i64], metres: &mut [f64], from: usize, to: usize, amount: f64) {
     let whole = (t_ms[to] - t_ms[from]) as f64;
     for row in from + 1..=to {
-        let share = if whole > 0.0 { (t_ms[row] - t_ms[row - 1]) as f64 / whole } else { 1.0 / (to - from) as f64 };
+        let share = if whole > 0.0 {
+            (t_ms[row] - t_ms[row - 1]) as f64 / whole
+        } else {
+            1.0 / (to - from) as f64
+        };
         metres[row] = amount * share;
     }
 }

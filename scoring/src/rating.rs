@@ -33,9 +33,14 @@ impl Rater for PlanRater {
             ("minimum", terms.minimum),
             ("maximum", terms.maximum),
         ];
-        for (name, amount) in amounts.iter().filter_map(|(name, amount)| amount.map(|amount| (name, amount))) {
+        for (name, amount) in amounts
+            .iter()
+            .filter_map(|(name, amount)| amount.map(|amount| (name, amount)))
+        {
             if amount < Decimal::ZERO || amount.normalize().scale() > MOST_DECIMALS {
-                return wrong(format!("{name} must be 0 or more, with at most {MOST_DECIMALS} decimals, got {amount}"));
+                return wrong(format!(
+                    "{name} must be 0 or more, with at most {MOST_DECIMALS} decimals, got {amount}"
+                ));
             }
         }
         if let (Some(minimum), Some(maximum)) = (terms.minimum, terms.maximum)
@@ -45,7 +50,9 @@ impl Rater for PlanRater {
         }
         let step = terms.rounding.step;
         if step <= Decimal::ZERO || step.normalize().scale() > MOST_DECIMALS {
-            return wrong(format!("the rounding step must be above 0, with at most {MOST_DECIMALS} decimals, got {step}"));
+            return wrong(format!(
+                "the rounding step must be above 0, with at most {MOST_DECIMALS} decimals, got {step}"
+            ));
         }
         check_bands(terms)
     }
@@ -74,7 +81,10 @@ fn check_bands(terms: &RatingTerms) -> Result<(), RatingError> {
     if let Some(first) = terms.score_bands.first()
         && first.from_score != Decimal::ZERO
     {
-        return wrong(format!("the first score band must begin at 0, not at {}", first.from_score));
+        return wrong(format!(
+            "the first score band must begin at 0, not at {}",
+            first.from_score
+        ));
     }
     for pair in terms.score_bands.windows(2) {
         if pair[1].from_score <= pair[0].from_score {
@@ -99,10 +109,18 @@ fn check_bands(terms: &RatingTerms) -> Result<(), RatingError> {
 fn check_inputs(inputs: &RatingInputs) -> Result<(), RatingError> {
     let wrong = |what: String| Err(RatingError::Inputs(what));
     if inputs.period_days != inputs.period.days() {
-        return wrong(format!("{} has {} days, not {}", inputs.period, inputs.period.days(), inputs.period_days));
+        return wrong(format!(
+            "{} has {} days, not {}",
+            inputs.period,
+            inputs.period.days(),
+            inputs.period_days
+        ));
     }
     if inputs.covered_days > inputs.period_days {
-        return wrong(format!("{} covered days in a period of {}", inputs.covered_days, inputs.period_days));
+        return wrong(format!(
+            "{} covered days in a period of {}",
+            inputs.covered_days, inputs.period_days
+        ));
     }
     if inputs.usage_m < 0 {
         return wrong(format!("usage cannot be negative, got {} m", inputs.usage_m));

@@ -31,7 +31,13 @@ pub(crate) fn after(start: EventTime, seconds: f64) -> EventTime {
 }
 
 pub(crate) fn raw(sample: Sample) -> RawSample {
-    RawSample { sample, accel_frame: AccelFrame::Vehicle, gravity: Gravity::Included, device_rank: 0, driver: None }
+    RawSample {
+        sample,
+        accel_frame: AccelFrame::Vehicle,
+        gravity: Gravity::Included,
+        device_rank: 0,
+        driver: None,
+    }
 }
 
 /// A sample so many seconds after [`noon`].
@@ -44,11 +50,21 @@ pub(crate) fn sample(seconds: f64, set: impl FnOnce(&mut Sample)) -> RawSample {
 pub(crate) fn bounds(samples: &[RawSample]) -> TripBounds {
     let time = |raw: Option<&RawSample>| raw.map_or(noon(), |raw| raw.sample.ts);
     let (start, end) = (time(samples.first()), time(samples.last()));
-    TripBounds { start, end, started_by: TripStart::Movement, ended_by: TripEnd::Rest }
+    TripBounds {
+        start,
+        end,
+        started_by: TripStart::Movement,
+        ended_by: TripEnd::Rest,
+    }
 }
 
 pub(crate) fn input(samples: &[RawSample]) -> TripInput<'_> {
-    TripInput { samples, bounds: bounds(samples), time_zone: Tz::UTC, behaviour_allowed: true }
+    TripInput {
+        samples,
+        bounds: bounds(samples),
+        time_zone: Tz::UTC,
+        behaviour_allowed: true,
+    }
 }
 
 pub(crate) fn one(samples: &[RawSample]) -> TripFeatures {
@@ -57,7 +73,9 @@ pub(crate) fn one(samples: &[RawSample]) -> TripFeatures {
 
 /// A file of the development data, `None` (and said so) where it is absent. Plain or gzip.
 pub(crate) fn data(name: &str) -> Option<Vec<BTreeMap<String, String>>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data")
+        .join(name);
     let Ok(mut file) = File::open(&path) else {
         eprintln!("skipped: {} is not there", path.display());
         return None;
@@ -77,7 +95,9 @@ pub(crate) fn vehicles(name: &str) -> Option<BTreeMap<String, Vec<RawSample>>> {
     let mut vehicles: BTreeMap<String, Vec<RawSample>> = BTreeMap::new();
     for row in data(name)? {
         let mut sample = Sample::at(at(&row["ts"]));
-        for (field, text) in row.iter().filter(|(field, _)| !["ts", "vehicle_id", "driver_id"].contains(&field.as_str()))
+        for (field, text) in row
+            .iter()
+            .filter(|(field, _)| !["ts", "vehicle_id", "driver_id"].contains(&field.as_str()))
         {
             sample.set_text(field, text).unwrap();
         }

@@ -91,7 +91,10 @@ pub struct Log {
 // Addresses of queues carry passwords, and keys are keys: neither is ever printed.
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("prefix", &self.prefix).field("partitions", &self.partitions).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("prefix", &self.prefix)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,8 +113,10 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         let environment = Env::prefixed("ODOGRAPH__").split("__");
-        let mut config: Self =
-            figment.merge(environment).extract().context("the configuration does not read (see config.default.toml)")?;
+        let mut config: Self = figment
+            .merge(environment)
+            .extract()
+            .context("the configuration does not read (see config.default.toml)")?;
         config.settle()?;
         Ok(config)
     }
@@ -126,9 +131,15 @@ impl Config {
             self.data.dir = data_home()?.join("odograph");
         }
         ensure!(self.queue.partitions > 0, "queue.partitions must be at least 1");
-        ensure!(self.worker.batch_messages > 0, "worker.batch_messages must be at least 1");
+        ensure!(
+            self.worker.batch_messages > 0,
+            "worker.batch_messages must be at least 1"
+        );
         ensure!(self.worker.lease_s > 0, "worker.lease_s must be at least 1");
-        ensure!(self.database.max_connections > 0, "database.max_connections must be at least 1");
+        ensure!(
+            self.database.max_connections > 0,
+            "database.max_connections must be at least 1"
+        );
         Ok(())
     }
 
@@ -138,7 +149,11 @@ impl Config {
 }
 
 fn data_home() -> Result<PathBuf> {
-    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let given = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     given("XDG_DATA_HOME")
         .or_else(|| given("HOME").map(|home| home.join(".local/share")))
         .context("neither HOME nor XDG_DATA_HOME is set: give data.dir")

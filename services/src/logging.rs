@@ -6,7 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::config::{Log, LogFormat};
 
 pub fn start(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?} does not read", log.filter))?;
+    let filter =
+        EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?} does not read", log.filter))?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -41,7 +41,10 @@ pub async fn drivers(store: &Store, tenant: TenantId) -> Result<Vec<DriverRow>> 
     let mut policies: BTreeMap<DriverId, Vec<(PolicyId, Product)>> = BTreeMap::new();
     for record in every(|page| store.policies(PolicyFilter::default(), page)).await? {
         if let Some(driver) = record.policy.main_driver {
-            policies.entry(driver).or_default().push((record.policy.id, record.policy.product));
+            policies
+                .entry(driver)
+                .or_default()
+                .push((record.policy.id, record.policy.product));
         }
     }
     let mut trips: BTreeMap<Option<DriverId>, Vec<TripRecord>> = BTreeMap::new();
@@ -71,7 +74,10 @@ pub async fn drivers(store: &Store, tenant: TenantId) -> Result<Vec<DriverRow>> 
 
 fn row(driver: String, trips: &[TripRecord], vehicles: &BTreeMap<VehicleId, String>) -> DriverRow {
     let driven: BTreeSet<&String> = trips.iter().filter_map(|trip| vehicles.get(&trip.vehicle)).collect();
-    let behaviour: Vec<_> = trips.iter().filter_map(|trip| trip.features.behaviour.as_ref()).collect();
+    let behaviour: Vec<_> = trips
+        .iter()
+        .filter_map(|trip| trip.features.behaviour.as_ref())
+        .collect();
     DriverRow {
         driver,
         vehicles: driven.into_iter().cloned().collect(),

@@ -10,7 +10,6 @@ use odograph_domain::{
 use odograph_store::{StoreError, TenantStore};
 use rust_decimal::Decimal;
 
-
 /// 19.50 a month and 0.049 a kilometre, by score from a quarter off to 60 % on top, between 15 and 240 a month.
 pub fn example_terms(currency: Currency) -> RatingTerms {
     let band = |from_score: Decimal, factor: Decimal| ScoreBand { from_score, factor };
@@ -28,7 +27,10 @@ pub fn example_terms(currency: Currency) -> RatingTerms {
         ],
         minimum: Some(Decimal::new(1500, 2)),
         maximum: Some(Decimal::new(24000, 2)),
-        rounding: Rounding { step: Decimal::new(1, 2), mode: RoundingMode::HalfEven },
+        rounding: Rounding {
+            step: Decimal::new(1, 2),
+            mode: RoundingMode::HalfEven,
+        },
     }
 }
 
@@ -40,7 +42,9 @@ pub async fn named_or_example(store: &TenantStore, name: &str) -> Result<RatingP
         Err(StoreError::NotFound { .. }) => {
             // In force since before any telemetry could be: an example has no filing date.
             let effective_from = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default();
-            Ok(store.create_rating_plan(name, effective_from, &example_terms(Currency::parse("EUR")?)).await?)
+            Ok(store
+                .create_rating_plan(name, effective_from, &example_terms(Currency::parse("EUR")?))
+                .await?)
         }
         Err(cause) => Err(cause.into()),
     }

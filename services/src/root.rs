@@ -25,7 +25,10 @@ use crate::embedded::{Embedded, Location};
 pub struct System;
 
 impl Clock for System {
-    #[expect(clippy::disallowed_methods, reason = "the composition root is where the wall clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the composition root is where the wall clock is read"
+    )]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
@@ -39,7 +42,10 @@ impl IdSource for System {
 }
 
 /// Bytes from the operating system's generator.
-#[expect(clippy::disallowed_methods, reason = "the composition root is where randomness comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the composition root is where randomness comes from"
+)]
 pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("the operating system gave no random bytes")?;
@@ -61,7 +67,9 @@ pub struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +77,11 @@ impl Parts {
     /// Opens the database and the queue. The embedded database is brought up to date by itself; a server's schema is
     /// changed by `odograph migrate` only.
     pub async fn open(config: Config) -> Result<Self> {
-        if config.embedded() { Self::open_embedded(config).await } else { Self::open_server(config).await }
+        if config.embedded() {
+            Self::open_embedded(config).await
+        } else {
+            Self::open_server(config).await
+        }
     }
 
     async fn open_server(config: Config) -> Result<Self> {
@@ -80,10 +92,14 @@ impl Parts {
             );
         }
         let master_key = MasterKey::from_text(&config.keys.master_key).context("keys.master_key")?;
-        let options =
-            StoreOptions { url: config.database.url.clone(), max_connections: config.database.max_connections };
+        let options = StoreOptions {
+            url: config.database.url.clone(),
+            max_connections: config.database.max_connections,
+        };
         let (clock, ids) = (Arc::new(System), Arc::new(System));
-        let store = Store::connect(&options, master_key, clock, ids).await.context("the database does not answer")?;
+        let store = Store::connect(&options, master_key, clock, ids)
+            .await
+            .context("the database does not answer")?;
         Self::with_store(
             config,
             store,
@@ -111,12 +127,18 @@ impl Parts {
     #[cfg(feature = "embedded")]
     pub async fn on_embedded(config: Config, embedded: Embedded, master_key: &str) -> Result<Self> {
         let master_key = MasterKey::from_text(master_key).context("the master key")?;
-        let options = StoreOptions { url: embedded.url(), max_connections: 1 };
+        let options = StoreOptions {
+            url: embedded.url(),
+            max_connections: 1,
+        };
         let (clock, ids) = (Arc::new(System), Arc::new(System));
         let store = Store::connect(&options, master_key, clock, ids)
             .await
             .context("the embedded PostgreSQL does not answer")?;
-        store.migrate().await.context("the embedded database could not be brought up to date")?;
+        store
+            .migrate()
+            .await
+            .context("the embedded database could not be brought up to date")?;
         Self::with_store(config, store, Some(Arc::new(embedded))).await
     }
 
@@ -141,7 +163,11 @@ impl Parts {
                 partitions: config.queue.partitions,
                 prefetch: config.queue.prefetch,
             };
-            let queue = Arc::new(RabbitQueue::connect(options).await.context("RabbitMQ does not answer")?);
+            let queue = Arc::new(
+                RabbitQueue::connect(options)
+                    .await
+                    .context("RabbitMQ does not answer")?,
+            );
             (queue.clone(), queue)
         };
         Ok(Self {
@@ -179,7 +205,9 @@ impl Parts {
             let kept = self.config.data.dir.join("signing-key.pem");
             std::fs::create_dir_all(&self.config.data.dir)
                 .with_context(|| format!("cannot make the data folder {}", self.config.data.dir.display()))?;
-            kept_secret(&kept, || Ok(TokenSigner::generate(&random_bytes()?)?.to_pem().to_owned()))?
+            kept_secret(&kept, || {
+                Ok(TokenSigner::generate(&random_bytes()?)?.to_pem().to_owned())
+            })?
         } else {
             std::fs::read_to_string(given)
                 .with_context(|| format!("cannot read keys.signing_key_file {}", given.display()))?
@@ -197,7 +225,9 @@ impl Parts {
             Ok(id) => operator.tenant(id).await.ok(),
             Err(_) => None,
         };
-        by_id.map(|tenant| tenant.id).with_context(|| format!("there is no tenant {given:?}; `odograph tenant list` shows them"))
+        by_id
+            .map(|tenant| tenant.id)
+            .with_context(|| format!("there is no tenant {given:?}; `odograph tenant list` shows them"))
     }
 
     /// Closes the database, and stops it if it is ours. Call last.

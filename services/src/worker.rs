@@ -37,7 +37,11 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) -> Result<()> {
     info!(worker.id = %worker, queue.partitions = parts.queue.partitions(), "worker started");
     let pipeline = Pipeline::new(&parts);
     let mut deriving = JoinSet::new();
-    deriving.spawn(derive_when_due(pipeline.clone(), parts.config.worker.derive_every_ms, shutdown.clone()));
+    deriving.spawn(derive_when_due(
+        pipeline.clone(),
+        parts.config.worker.derive_every_ms,
+        shutdown.clone(),
+    ));
     let held = hold_partitions(&parts, &pipeline, worker, &shutdown).await;
     while deriving.join_next().await.is_some() {}
     info!(worker.id = %worker, "worker stopped");
@@ -107,7 +111,9 @@ async fn adjust(
     let lost: Vec<u16> = held
         .iter()
         .filter(|(number, partition)| {
-            let kept = current.iter().any(|lease| lease.partition == **number && lease.epoch == partition.epoch);
+            let kept = current
+                .iter()
+                .any(|lease| lease.partition == **number && lease.epoch == partition.epoch);
             !kept || partition.task.is_finished()
         })
         .map(|(number, _)| *number)
@@ -127,7 +133,15 @@ async fn adjust(
         let stop = shutdown.child_token();
         let work = work_on(parts.clone(), pipeline.clone(), lease, until_ms.clone(), stop.clone());
         let task = tokio::spawn(work);
-        held.insert(lease.partition, Held { epoch: lease.epoch, until_ms, stop, task });
+        held.insert(
+            lease.partition,
+            Held {
+                epoch: lease.epoch,
+                until_ms,
+                stop,
+                task,
+            },
+        );
     }
 }
 
@@ -171,7 +185,10 @@ async fn take_and_commit(
     consumer: &mut dyn Consumer,
     stop: &CancellationToken,
 ) -> Result<(), Left> {
-    let (most, wait) = (parts.config.worker.batch_messages, Duration::from_millis(parts.config.worker.batch_wait_ms));
+    let (most, wait) = (
+        parts.config.worker.batch_messages,
+        Duration::from_millis(parts.config.worker.batch_wait_ms),
+    );
     while !stop.is_cancelled() {
         // The epoch is the fence; this only spares work that the fence would refuse.
         if parts.clock.now().timestamp_millis() > until_ms.load(Ordering::Relaxed) {

@@ -10,7 +10,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where the ground gives way")]
 
-mod bench;
 mod broker;
 mod database;
 pub mod http;
@@ -22,7 +21,6 @@ pub mod snapshot;
 pub mod telemetry;
 
 pub use self::{
-    bench::{Bench, Client, Insured},
     broker::TestBroker,
     database::TestDb,
     program::{binary, data},

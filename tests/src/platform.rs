@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Backend, MASTER_KEY, TestBroker, TestDb, http::Api, snapshot::Snapshot};
+use crate::{Backend, MASTER_KEY, TestBroker, TestDb, http::Api, snapshot::Snapshot, unique};
 
 /// Longest that anything is waited for before the test fails, saying for what.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -268,14 +268,14 @@ impl Platform {
     /// A client with these scopes (none given: all but the special ones), and its secret.
     pub async fn client(&self, tenant: TenantId, scopes: &[&str]) -> client::Credentials {
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        client::create(&self.parts, tenant, "test", &scopes)
+        client::create(&self.parts, tenant, &unique(), &scopes)
             .await
             .expect("a new client")
     }
 
     /// Puts a file into the queue the way `odograph import` does.
     pub async fn send(&self, tenant: TenantId, file: &Path) -> Summary {
-        let mut summary = Summary::new(import::new_run(&self.parts));
+        let mut summary = Summary::new(self.parts.ids.uuid());
         import::send(&self.parts, tenant, file, None, &mut summary, &CancellationToken::new())
             .await
             .unwrap_or_else(|error| panic!("importing {}: {error:#}", file.display()));

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, error::QueryPayloadError};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 
@@ -25,7 +25,8 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
         let parsed = actix_web::web::Query::<T>::from_query(request.query_string());
         ready(match parsed {
             Ok(query) => Ok(Self(query.into_inner())),
-            Err(error) => Err(Problem::new(Code::InvalidQuery, error.to_string())),
+            Err(QueryPayloadError::Deserialize(error)) => Err(Problem::new(Code::InvalidQuery, error.to_string())),
+            Err(error) => Err(Problem::new(Code::InvalidQuery, "the query cannot be read").because(error)),
         })
     }
 }

@@ -17,8 +17,9 @@ const SPEED_HOLD_MS: i64 = 30_000;
 /// Fixes are compared as the first of each of these slots of absolute time, ms: the choice does not depend on where the
 /// data starts, and the work not on the rate.
 const SLOT_MS: i64 = 5_000;
-/// Displacement is measured over at least this long, ms.
+/// Displacement is measured over at least and, where fixes are dense enough, at most this long, ms.
 const BASELINE_MS: i64 = 8_000;
+const LONGEST_BASELINE_MS: i64 = 45_000;
 /// Share of the moving threshold from which a queue of cars is still moving.
 const CREEPING: f64 = 0.4;
 /// Nothing on wheels and public roads is faster, km/h.
@@ -219,16 +220,21 @@ impl Motions {
         let (Some(&since), Some(fix)) = (self.same_speed.front(), fix) else {
             return false;
         };
-        let claimed_m = kmh / 3.6 * (now - since) as f64 / 1000.0;
-        let mut fixes = self.anchors.iter().filter(|anchor| anchor.at_ms >= since).peekable();
-        let seen = fixes.peek().is_some_and(|first| now - first.at_ms >= (now - since) / 2);
-        self.same_speed.len() >= 3
-            && now - since >= 20_000
-            && seen
-            && fixes.all(|anchor| {
-                let most = anchor.fix.noise_m(fix);
-                anchor.fix.distance_m(fix) <= most && claimed_m >= 4.0 * most
-            })
+        if self.same_speed.len() < 3 || now - since < 20_000 {
+            return false;
+        }
+        // The newest fix against which the claim is large enough to be refuted; all after it must lie close too.
+        for anchor in self.anchors.iter().rev().take_while(|anchor| anchor.at_ms >= since) {
+            let most = anchor.fix.noise_m(fix);
+            if anchor.fix.distance_m(fix) > most {
+                return false;
+            }
+            let claimed_m = kmh / 3.6 * (now - anchor.at_ms) as f64 / 1000.0;
+            if now - anchor.at_ms >= 20_000 && claimed_m >= 4.0 * most {
+                return true;
+            }
+        }
+        false
     }
 
     /// A speed that stays the same below the threshold while odometer or position advance beyond doubt.
@@ -252,10 +258,8 @@ impl Motions {
             return None;
         }
         let fix = fix?;
-        self.anchors
-            .iter()
+        self.recent(now, 60_000, 4)
             .filter(|anchor| anchor.at_ms >= since && now - anchor.at_ms >= 30_000)
-            .rev()
             .find_map(|anchor| {
                 let (net_m, path_m, largest_m, steps) = self.way(anchor, fix);
                 let straight = steps >= 3 && net_m >= 0.7 * path_m && largest_m <= 0.6 * net_m;
@@ -266,6 +270,18 @@ impl Motions {
                     by: Evidence::Position,
                 })
             })
+    }
+
+    /// Anchors, the newest first: those within `most_ms`, and at least `least` of them however far apart they are. A
+    /// longer baseline would see movement long after the car has stopped.
+    fn recent(&self, now: i64, most_ms: i64, least: usize) -> impl Iterator<Item = &Anchor> {
+        let wanted = move |(n, anchor): &(usize, &Anchor)| *n < least || now - anchor.at_ms <= most_ms;
+        self.anchors
+            .iter()
+            .rev()
+            .enumerate()
+            .take_while(wanted)
+            .map(|(_, anchor)| anchor)
     }
 
     /// From an anchor over those after it to a fix: net, path, largest step (m) and number of steps.
@@ -312,16 +328,12 @@ impl Motions {
         }
     }
 
-    /// Net displacement beyond noise, over 8 s to two minutes (longer where fixes are that far apart).
+    /// Net displacement beyond noise, over 8 s to 45 s (longer where fixes are further apart).
     fn by_position(&self, now: i64, fix: &Fix) -> Motion {
         let mut slow = false;
         let mut any = false;
-        for anchor in self
-            .anchors
-            .iter()
-            .rev()
-            .filter(|anchor| now - anchor.at_ms >= BASELINE_MS)
-        {
+        let old_enough = |anchor: &&Anchor| now - anchor.at_ms >= BASELINE_MS;
+        for anchor in self.recent(now, LONGEST_BASELINE_MS, 2).filter(old_enough) {
             any = true;
             let (net_m, path_m, largest_m, steps) = self.way(anchor, fix);
             let kmh = net_m * 3600.0 / (now - anchor.at_ms) as f64;

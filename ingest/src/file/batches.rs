@@ -1,6 +1,9 @@
 //! Rows gathered into batches, the same ones for the same rows wherever a file begins and ends.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write as _,
+};
 
 use odograph_domain::{
     batch::{AccelFrame, Gravity},
@@ -64,7 +67,9 @@ pub struct Batches {
     options: BatchOptions,
     held: HashMap<Owner, Vec<(Option<EventTime>, String)>>,
     held_rows: usize,
-    ready: Vec<FileBatch>,
+    ready: VecDeque<FileBatch>,
+    /// What broke the file off: told after the batches of the rows before it.
+    broken: Option<FileError>,
     done: bool,
 }
 
@@ -79,7 +84,8 @@ pub fn batches(rows: Rows, options: BatchOptions) -> Batches {
         options,
         held: HashMap::new(),
         held_rows: 0,
-        ready: Vec::new(),
+        ready: VecDeque::new(),
+        broken: None,
         done: false,
     }
 }
@@ -113,7 +119,7 @@ impl Batches {
     fn release(&mut self, owner: &Owner) {
         if let Some(held) = self.held.remove(owner) {
             self.held_rows -= held.len();
-            self.ready.push(batch(owner, held, &self.options));
+            self.ready.push_back(batch(owner, held, &self.options));
         }
     }
 
@@ -131,21 +137,17 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if !self.ready.is_empty() {
-                return Some(Ok(Gathered::Batch(self.ready.remove(0))));
+            if let Some(batch) = self.ready.pop_front() {
+                return Some(Ok(Gathered::Batch(batch)));
             }
             if self.done {
-                return None;
+                return self.broken.take().map(Err);
             }
             match self.rows.next() {
                 Some(Ok(Line::Row(row))) => self.hold(*row),
                 Some(Ok(Line::Bad(bad))) => return Some(Ok(Gathered::Bad(bad))),
-                Some(Err(error)) => {
-                    // What was read before the break is good: it comes first, the error on the next call.
-                    self.release_all();
-                    return Some(Err(error));
-                }
-                None => {
+                end => {
+                    self.broken = end.and_then(Result::err);
                     self.done = true;
                     self.release_all();
                 }

@@ -110,9 +110,12 @@ fn heading_by_turns(motion: &Motion<'_>) -> Option<Vec<f64>> {
     let still = median(&calm(motion.gyro_z));
     let yaw: Vec<f64> = calm(motion.gyro_z).iter().map(|rate| rate - still).collect();
     let mut headings = vec![f64::NAN; motion.t_ms.len()];
-    for (&row, found) in
-        rows.iter().zip(heading::from_turns(&times, &calm(motion.accel_x), &calm(motion.accel_y), &yaw))
-    {
+    for (&row, found) in rows.iter().zip(heading::from_turns(
+        &times,
+        &calm(motion.accel_x),
+        &calm(motion.accel_y),
+        &yaw,
+    )) {
         headings[row] = found;
     }
     Some(headings)
@@ -121,7 +124,9 @@ fn heading_by_turns(motion: &Motion<'_>) -> Option<Vec<f64>> {
 /// The best of measured and derived.
 fn join(t_ms: &[i64], measured: Vec<f64>, derived: Vec<f64>) -> Vec<f64> {
     let rows: Vec<usize> = (0..t_ms.len()).filter(|&row| !measured[row].is_nan()).collect();
-    let Some(step_ms) = median_step(t_ms, &rows) else { return derived };
+    let Some(step_ms) = median_step(t_ms, &rows) else {
+        return derived;
+    };
     let times: Vec<i64> = rows.iter().map(|&row| t_ms[row]).collect();
     let values: Vec<f64> = rows.iter().map(|&row| measured[row]).collect();
     let usual = median(&values);
@@ -135,7 +140,11 @@ fn join(t_ms: &[i64], measured: Vec<f64>, derived: Vec<f64>) -> Vec<f64> {
     }
     let level = without_tilt(&times, &values, usual);
     let calm = if fast { low_pass(&times, &level) } else { opened(&level) };
-    let mut joined = if derives { derived.clone() } else { vec![f64::NAN; t_ms.len()] };
+    let mut joined = if derives {
+        derived.clone()
+    } else {
+        vec![f64::NAN; t_ms.len()]
+    };
     let support = Support::new(t_ms, &derived);
     for (place, &row) in rows.iter().enumerate() {
         joined[row] = support.limit(calm[place], times[place]);
@@ -148,7 +157,9 @@ pub(crate) fn impossible(t_ms: &[i64], speed_kmh: &[f64]) -> Vec<f64> {
     let mut impossible = vec![0.0; t_ms.len()];
     let rows: Vec<usize> = (0..t_ms.len()).filter(|&row| !speed_kmh[row].is_nan()).collect();
     let speeds: Vec<f64> = rows.iter().map(|&row| speed_kmh[row] / 3.6).collect();
-    derive(t_ms, &rows, &speeds, |row, rate, _| impossible[row] = f64::from(u8::from(rate.abs() > TYRES_MS2)));
+    derive(t_ms, &rows, &speeds, |row, rate, _| {
+        impossible[row] = f64::from(u8::from(rate.abs() > TYRES_MS2))
+    });
     impossible
 }
 
@@ -244,14 +255,19 @@ fn from_yaw(motion: &Motion<'_>) -> Vec<f64> {
             speeds.push(speed.0);
         }
     }
-    derive(motion.t_ms, &rows, &median_of_three(&unwrapped(&headings)), |row, rate, place| {
-        let slower = speeds[place.0].min(speeds[place.1]);
-        // Clockwise headings: a turn to the left lowers them.
-        let yaw = -rate.to_radians();
-        let sound = slower * 3.6 >= HEADING_KMH && yaw.abs() <= YAW_RADS;
-        let value = if sound { slower * yaw } else { 0.0 };
-        lateral[row] = if value.abs() <= TYRES_MS2 { value } else { 0.0 };
-    });
+    derive(
+        motion.t_ms,
+        &rows,
+        &median_of_three(&unwrapped(&headings)),
+        |row, rate, place| {
+            let slower = speeds[place.0].min(speeds[place.1]);
+            // Clockwise headings: a turn to the left lowers them.
+            let yaw = -rate.to_radians();
+            let sound = slower * 3.6 >= HEADING_KMH && yaw.abs() <= YAW_RADS;
+            let value = if sound { slower * yaw } else { 0.0 };
+            lateral[row] = if value.abs() <= TYRES_MS2 { value } else { 0.0 };
+        },
+    );
     lateral
 }
 
@@ -265,7 +281,11 @@ fn derive(t_ms: &[i64], rows: &[usize], values: &[f64], mut found: impl FnMut(us
         }
         let dt = at - t_ms[rows[base]];
         if (BASE_MS..=LONGEST_BASE_MS).contains(&dt) {
-            found(rows[place], (values[place] - values[base]) / (dt as f64 / 1000.0), (base, place));
+            found(
+                rows[place],
+                (values[place] - values[base]) / (dt as f64 / 1000.0),
+                (base, place),
+            );
         }
     }
 }
@@ -277,7 +297,13 @@ fn unwrapped(headings: &[f64]) -> Vec<f64> {
     let unwrap = |&heading: &f64| {
         if let Some(before) = before {
             let step: f64 = heading - before;
-            turn += if step > 180.0 { -360.0 } else if step < -180.0 { 360.0 } else { 0.0 };
+            turn += if step > 180.0 {
+                -360.0
+            } else if step < -180.0 {
+                360.0
+            } else {
+                0.0
+            };
         }
         before = Some(heading);
         heading + turn
@@ -299,7 +325,10 @@ fn opened(values: &[f64]) -> Vec<f64> {
     let open = |place: usize| {
         let value = values[place];
         let beside = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
-        let most = beside.filter_map(|p| values.get(p)).map(|v| v * value.signum()).fold(0.0, f64::max);
+        let most = beside
+            .filter_map(|p| values.get(p))
+            .map(|v| v * value.signum())
+            .fold(0.0, f64::max);
         value.signum() * value.abs().min(most)
     };
     (0..values.len()).map(open).collect()
@@ -345,5 +374,9 @@ fn median_step(t_ms: &[i64], rows: &[usize]) -> Option<i64> {
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     let middle = sorted.len() / 2;
-    if sorted.is_empty() { 0.0 } else { *sorted.select_nth_unstable_by(middle, f64::total_cmp).1 }
+    if sorted.is_empty() {
+        0.0
+    } else {
+        *sorted.select_nth_unstable_by(middle, f64::total_cmp).1
+    }
 }

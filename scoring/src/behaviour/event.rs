@@ -39,7 +39,15 @@ pub(crate) fn find(t_ms: &[i64], value: &[f64], threshold: &Threshold, reach_ms:
                 *sum += v * seconds;
             }
             None if v >= threshold.enter => {
-                open = Some((Found { row, start_ms: start, duration_s: seconds, peak: v }, v * seconds));
+                open = Some((
+                    Found {
+                        row,
+                        start_ms: start,
+                        duration_s: seconds,
+                        peak: v,
+                    },
+                    v * seconds,
+                ));
             }
             None => {}
         }

@@ -44,10 +44,8 @@ impl Accord {
 pub(super) fn from_turns(t_ms: &[i64], east: &[f64], north: &[f64], yaw: &[f64]) -> Vec<f64> {
     let mut turned = Vec::with_capacity(t_ms.len());
     let mut angle = 0.0;
-    for row in 0..t_ms.len() {
-        if row > 0 {
-            angle += yaw[row] * seconds(t_ms, row);
-        }
+    for (row, rate) in yaw.iter().enumerate() {
+        angle += rate * seconds(t_ms, row);
         turned.push(angle);
     }
     // What each turn says the heading was where the gyro began to count.
@@ -55,17 +53,22 @@ pub(super) fn from_turns(t_ms: &[i64], east: &[f64], north: &[f64], yaw: &[f64])
         let pull = east[row].hypot(north[row]);
         let tells = yaw[row].abs() >= TURN_RADS && pull >= TURN_MS2;
         let inside = std::f64::consts::FRAC_PI_2.copysign(yaw[row]);
-        tells.then(|| (north[row].atan2(east[row]) - inside - turned[row], yaw[row].abs() * pull))
+        tells.then(|| {
+            (
+                north[row].atan2(east[row]) - inside - turned[row],
+                yaw[row].abs() * pull,
+            )
+        })
     };
-    let mut before = vec![Accord::default(); t_ms.len()];
     let mut accord = Accord::default();
-    for row in 0..t_ms.len() {
-        accord.fade(if row > 0 { seconds(t_ms, row) } else { 0.0 });
+    let up_to = |row: usize| {
+        accord.fade(seconds(t_ms, row));
         if let Some((angle, weight)) = says(row) {
             accord.add(angle, weight);
         }
-        before[row] = accord;
-    }
+        accord
+    };
+    let before: Vec<Accord> = (0..t_ms.len()).map(up_to).collect();
     let mut headings = vec![f64::NAN; t_ms.len()];
     let mut after = Accord::default();
     for row in (0..t_ms.len()).rev() {
@@ -80,11 +83,13 @@ pub(super) fn from_turns(t_ms: &[i64], east: &[f64], north: &[f64], yaw: &[f64])
         if let Some((angle, weight)) = says(row) {
             after.add(angle, weight);
         }
-        after.fade(if row > 0 { seconds(t_ms, row) } else { 0.0 });
+        after.fade(seconds(t_ms, row));
     }
     headings
 }
 
+/// Since the row before, 0 at the first.
 fn seconds(t_ms: &[i64], row: usize) -> f64 {
-    (t_ms[row] - t_ms[row - 1]) as f64 / 1000.0
+    let before = row.checked_sub(1).map_or(t_ms[row], |before| t_ms[before]);
+    (t_ms[row] - before) as f64 / 1000.0
 }

@@ -60,7 +60,10 @@ pub(super) fn frame(trips: &[TripInput<'_>]) -> PolarsResult<DataFrame> {
         Column::new(column::OFFSET_S.into(), offsets),
     ];
     columns.extend(MILEAGE.iter().chain(&BEHAVIOUR).map(|(name, read)| {
-        let values: Vec<Option<f64>> = samples.iter().map(|raw| read(&raw.sample).filter(|v| v.is_finite())).collect();
+        let values: Vec<Option<f64>> = samples
+            .iter()
+            .map(|raw| read(&raw.sample).filter(|v| v.is_finite()))
+            .collect();
         numbers(name, values)
     }));
     let frames: Vec<f64> = samples.iter().map(|raw| axes_of(raw.accel_frame)).collect();
@@ -91,7 +94,11 @@ fn push_offsets(samples: &[&RawSample], zone: Tz, offsets: &mut Vec<i64>) {
         let quarter = raw.sample.ts.millis().div_euclid(OFFSET_MS);
         let offset = match cached {
             Some((known, offset)) if known == quarter => offset,
-            _ => i64::from(zone.offset_from_utc_datetime(&raw.sample.ts.utc().naive_utc()).fix().local_minus_utc()),
+            _ => i64::from(
+                zone.offset_from_utc_datetime(&raw.sample.ts.utc().naive_utc())
+                    .fix()
+                    .local_minus_utc(),
+            ),
         };
         cached = Some((quarter, offset));
         offsets.push(offset);

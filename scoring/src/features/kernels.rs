@@ -23,14 +23,23 @@ type Columns<'a> = Vec<&'a [f64]>;
 
 /// One value a row: [`fix::judge`].
 pub(super) fn flags() -> Expr {
-    by_row(c::FLAGS, &FIXES, |t_ms, x| fix::judge(&fixes(t_ms, x)).into_iter().map(f64::from).collect())
+    by_row(c::FLAGS, &FIXES, |t_ms, x| {
+        fix::judge(&fixes(t_ms, x)).into_iter().map(f64::from).collect()
+    })
 }
 
 const FIXES: [&str; 5] = [c::LAT, c::LON, c::HDOP, c::ACCURACY, c::SPEED];
 const FIXES_JUDGED: [&str; 6] = [c::LAT, c::LON, c::HDOP, c::ACCURACY, c::SPEED, c::FLAGS];
 
 fn fixes<'a>(t_ms: &'a [i64], x: &Columns<'a>) -> Fixes<'a> {
-    Fixes { t_ms, lat: x[0], lon: x[1], hdop: x[2], accuracy_m: x[3], speed_kmh: x[4] }
+    Fixes {
+        t_ms,
+        lat: x[0],
+        lon: x[1],
+        hdop: x[2],
+        accuracy_m: x[3],
+        speed_kmh: x[4],
+    }
 }
 
 fn bits(flags: &[f64]) -> Vec<u32> {
@@ -38,18 +47,26 @@ fn bits(flags: &[f64]) -> Vec<u32> {
 }
 
 pub(super) fn gps_m() -> Expr {
-    by_row(c::GPS_M, &FIXES_JUDGED, |t_ms, x| gps::intervals(&fixes(t_ms, x), &bits(x[5])))
+    by_row(c::GPS_M, &FIXES_JUDGED, |t_ms, x| {
+        gps::intervals(&fixes(t_ms, x), &bits(x[5]))
+    })
 }
 
 pub(super) fn chord_m() -> Expr {
-    by_row(c::CHORD_M, &FIXES_JUDGED, |t_ms, x| gps::chords(&fixes(t_ms, x), &bits(x[5])))
+    by_row(c::CHORD_M, &FIXES_JUDGED, |t_ms, x| {
+        gps::chords(&fixes(t_ms, x), &bits(x[5]))
+    })
 }
 
 pub(super) fn odometer_m() -> Expr {
     by_row(c::ODOMETER_M, &[c::ODOMETER, c::SPEED], |t_ms, x| {
         let odometer = odometer::read(t_ms, x[0], x[1]);
         // Kilometre steps say nothing about a row.
-        if odometer.is_coarse() { vec![f64::NAN; t_ms.len()] } else { odometer.metres }
+        if odometer.is_coarse() {
+            vec![f64::NAN; t_ms.len()]
+        } else {
+            odometer.metres
+        }
     })
 }
 
@@ -64,7 +81,15 @@ pub(super) fn speed_m() -> Expr {
 const MOTION: [&str; 6] = [c::SPEED, c::HEADING, c::ACCEL_X, c::ACCEL_Y, c::GYRO_Z, c::FRAME];
 
 fn motion<'a>(t_ms: &'a [i64], x: &Columns<'a>) -> Motion<'a> {
-    Motion { t_ms, speed_kmh: x[0], heading_deg: x[1], accel_x: x[2], accel_y: x[3], gyro_z: x[4], frame: x[5] }
+    Motion {
+        t_ms,
+        speed_kmh: x[0],
+        heading_deg: x[1],
+        accel_x: x[2],
+        accel_y: x[3],
+        gyro_z: x[4],
+        frame: x[5],
+    }
 }
 
 pub(super) fn along() -> Expr {
@@ -80,7 +105,9 @@ pub(super) fn impossible() -> Expr {
 }
 
 pub(super) fn top_kmh() -> Expr {
-    by_trip(c::TOP_KMH, &[c::SPEED, c::GPS_M], |_, t_ms, x| vec![axes::top_kmh(t_ms, x[0], x[1])])
+    by_trip(c::TOP_KMH, &[c::SPEED, c::GPS_M], |_, t_ms, x| {
+        vec![axes::top_kmh(t_ms, x[0], x[1])]
+    })
 }
 
 /// Numbers of an event, one after the other: start (ms), duration (s), peak, speed at the start (km/h or NaN).
@@ -89,15 +116,25 @@ pub(super) const EVENT_NUMBERS: usize = 4;
 /// The events in a column, times `sign`: a flat list of [`EVENT_NUMBERS`] each.
 pub(super) fn events(name: &'static str, column: &'static str, sign: f64, threshold: Threshold) -> Expr {
     by_trip(name, &[column, c::SPEED], move |_, t_ms, x| {
-        let values: Vec<f64> = x[0].iter().map(|v| if sign == 0.0 { v.abs() } else { v * sign }).collect();
+        let values: Vec<f64> = x[0]
+            .iter()
+            .map(|v| if sign == 0.0 { v.abs() } else { v * sign })
+            .collect();
         let found = event::find(t_ms, &values, &threshold, reach_ms(t_ms, x[0]));
-        found.iter().flat_map(|event| event_numbers(t_ms, x[1], event)).collect()
+        found
+            .iter()
+            .flat_map(|event| event_numbers(t_ms, x[1], event))
+            .collect()
     })
 }
 
 fn event_numbers(t_ms: &[i64], speed_kmh: &[f64], event: &event::Found) -> [f64; EVENT_NUMBERS] {
-    let at_start = (0..=event.row).rev().find(|&row| !speed_kmh[row].is_nan() && t_ms[row] <= event.start_ms);
-    let speed = at_start.filter(|&row| event.start_ms - t_ms[row] <= 5000).map_or(f64::NAN, |row| speed_kmh[row]);
+    let at_start = (0..=event.row)
+        .rev()
+        .find(|&row| !speed_kmh[row].is_nan() && t_ms[row] <= event.start_ms);
+    let speed = at_start
+        .filter(|&row| event.start_ms - t_ms[row] <= 5000)
+        .map_or(f64::NAN, |row| speed_kmh[row]);
     [event.start_ms as f64, event.duration_s, event.peak, speed]
 }
 
@@ -111,23 +148,43 @@ pub(super) const MILEAGE_NUMBERS: usize = 10;
 
 /// Mileage of a trip: a flat list of [`MILEAGE_NUMBERS`], then day number and micrometres of each day.
 pub(super) fn mileage(zones: Arc<[Tz]>) -> Expr {
-    let inputs =
-        [c::LAT, c::LON, c::HDOP, c::ACCURACY, c::SPEED, c::FLAGS, c::ODOMETER, c::GPS_M, c::CHORD_M];
+    let inputs = [
+        c::LAT,
+        c::LON,
+        c::HDOP,
+        c::ACCURACY,
+        c::SPEED,
+        c::FLAGS,
+        c::ODOMETER,
+        c::GPS_M,
+        c::CHORD_M,
+    ];
     by_trip(c::MILEAGE, &inputs, move |trip, t_ms, x| {
         let flags = bits(x[5]);
-        let evidence =
-            Evidence { fixes: fixes(t_ms, x), flags: &flags, odometer_km: x[6], gps: x[7], chord: x[8] };
+        let evidence = Evidence {
+            fixes: fixes(t_ms, x),
+            flags: &flags,
+            odometer_km: x[6],
+            gps: x[7],
+            chord: x[8],
+        };
         let reconciled = reconcile(&evidence);
         let zone = zones.get(trip).copied().unwrap_or(Tz::UTC);
         let mut days = Days::new(zone);
         for row in 1..t_ms.len() {
             days.add(t_ms[row - 1], t_ms[row], reconciled.billable[row]);
         }
-        let shares: Vec<(i64, f64)> =
-            days.finish().iter().map(|share| (day_number(share.day), (share.metres * 1e6).round())).collect();
+        let shares: Vec<(i64, f64)> = days
+            .finish()
+            .iter()
+            .map(|share| (day_number(share.day), (share.metres * 1e6).round()))
+            .collect();
         // From 0: the sum of nothing would be -0.
         let billable_um = shares.iter().fold(0.0, |sum, (_, um)| sum + um);
-        let reasons = reconciled.reasons.iter().fold(0_u32, |bits, &reason| bits | 1 << reason as u32);
+        let reasons = reconciled
+            .reasons
+            .iter()
+            .fold(0_u32, |bits, &reason| bits | 1 << reason as u32);
         let optional = |metres: Option<f64>| metres.unwrap_or(f64::NAN);
         let mut numbers = vec![
             optional(reconciled.odometer_m),
@@ -166,13 +223,22 @@ fn by_row(
         for trip in trips.chunk_by(|a, b| a == b) {
             let rows = first..first + trip.len();
             let columns: Columns<'_> = values.iter().map(|column| &column[rows.clone()]).collect();
-            out.extend(kernel(&t_ms[rows.clone()], &columns).into_iter().map(|v| (!v.is_nan()).then_some(v)));
+            out.extend(
+                kernel(&t_ms[rows.clone()], &columns)
+                    .into_iter()
+                    .map(|v| (!v.is_nan()).then_some(v)),
+            );
             first = rows.end;
         }
         Ok(Column::new(name.into(), out))
     };
-    apply_multiple(whole, arguments(inputs), move |_, _| Ok(Field::new(name.into(), DataType::Float64)), false)
-        .alias(name)
+    apply_multiple(
+        whole,
+        arguments(inputs),
+        move |_, _| Ok(Field::new(name.into(), DataType::Float64)),
+        false,
+    )
+    .alias(name)
 }
 
 /// A kernel that gives some values for a trip, whose place among the trips it is told: a list in the aggregate.
@@ -187,8 +253,13 @@ fn by_trip(
         let columns: Columns<'_> = values.iter().map(Vec::as_slice).collect();
         Ok(Column::new(name.into(), kernel(trip, &t_ms, &columns)))
     };
-    apply_multiple(group, arguments(inputs), move |_, _| Ok(Field::new(name.into(), DataType::Float64)), false)
-        .alias(name)
+    apply_multiple(
+        group,
+        arguments(inputs),
+        move |_, _| Ok(Field::new(name.into(), DataType::Float64)),
+        false,
+    )
+    .alias(name)
 }
 
 fn arguments(inputs: &[&str]) -> Vec<Expr> {

@@ -19,10 +19,19 @@ pub(super) fn plan(frame: DataFrame, zones: Arc<[Tz]>) -> LazyFrame {
         .lazy()
         .with_columns([kernels::flags()])
         .with_columns([kernels::gps_m(), kernels::chord_m(), kernels::odometer_m()])
-        .with_columns([kernels::speed_m(), kernels::along(), kernels::across(), kernels::impossible(), dt_ms()])
+        .with_columns([
+            kernels::speed_m(),
+            kernels::along(),
+            kernels::across(),
+            kernels::impossible(),
+            dt_ms(),
+        ])
         .with_columns([moved_m(), night(), weekend(), over_kmh()])
         .with_columns([pace_ms()])
-        .with_columns([moving(), col(c::PACE_MS).lt(lit(MOVING_MS)).fill_null(lit(false)).alias(c::IDLE)])
+        .with_columns([
+            moving(),
+            col(c::PACE_MS).lt(lit(MOVING_MS)).fill_null(lit(false)).alias(c::IDLE),
+        ])
         .group_by_stable([col(c::TRIP)])
         .agg(aggregates(zones))
 }
@@ -30,7 +39,10 @@ pub(super) fn plan(frame: DataFrame, zones: Arc<[Tz]>) -> LazyFrame {
 /// Milliseconds since the row before, 0 on a trip's first.
 fn dt_ms() -> Expr {
     let same_trip = col(c::TRIP).eq(col(c::TRIP).shift(lit(1)));
-    when(same_trip).then(col(c::T_MS) - col(c::T_MS).shift(lit(1))).otherwise(lit(0_i64)).alias(c::DT_MS)
+    when(same_trip)
+        .then(col(c::T_MS) - col(c::T_MS).shift(lit(1)))
+        .otherwise(lit(0_i64))
+        .alias(c::DT_MS)
 }
 
 /// Metres since the row before, by the source that is best for *when* the car moved.
@@ -40,11 +52,17 @@ fn moved_m() -> Expr {
 
 fn pace_ms() -> Expr {
     let seconds = col(c::DT_MS).cast(DataType::Float64) / lit(1000.0);
-    when(col(c::DT_MS).gt(lit(0_i64))).then(col(c::MOVED_M) / seconds).otherwise(lit(NULL)).alias(c::PACE_MS)
+    when(col(c::DT_MS).gt(lit(0_i64)))
+        .then(col(c::MOVED_M) / seconds)
+        .otherwise(lit(NULL))
+        .alias(c::PACE_MS)
 }
 
 fn moving() -> Expr {
-    col(c::PACE_MS).gt_eq(lit(MOVING_MS)).fill_null(lit(false)).alias(c::MOVING)
+    col(c::PACE_MS)
+        .gt_eq(lit(MOVING_MS))
+        .fill_null(lit(false))
+        .alias(c::MOVING)
 }
 
 fn local_s() -> Expr {
@@ -55,13 +73,21 @@ fn local_s() -> Expr {
 /// From 22:00 to 05:00 by the insured's clock.
 fn night() -> Expr {
     let second = local_s() % lit(DAY_S);
-    second.clone().lt(lit(5 * 3600_i64)).or(second.gt_eq(lit(22 * 3600_i64))).alias(c::NIGHT)
+    second
+        .clone()
+        .lt(lit(5 * 3600_i64))
+        .or(second.gt_eq(lit(22 * 3600_i64)))
+        .alias(c::NIGHT)
 }
 
 /// Saturday or Sunday by the insured's calendar. The first of January 1970 was a Thursday.
 fn weekend() -> Expr {
     let from_sunday = (local_s() / lit(DAY_S) + lit(4_i64)) % lit(7_i64);
-    from_sunday.clone().eq(lit(0_i64)).or(from_sunday.eq(lit(6_i64))).alias(c::WEEKEND)
+    from_sunday
+        .clone()
+        .eq(lit(0_i64))
+        .or(from_sunday.eq(lit(6_i64)))
+        .alias(c::WEEKEND)
 }
 
 fn over_kmh() -> Expr {
@@ -73,9 +99,17 @@ fn aggregates(zones: Arc<[Tz]>) -> Vec<Expr> {
     let time = |when: Expr, name: &str| col(c::DT_MS).filter(when).sum().alias(name);
     let over = || col(c::OVER_KMH).gt(lit(behaviour::SPEEDING_TOLERANCE_KMH));
     let marked = |bit: u32, name: &str| {
-        (col(c::FLAGS).cast(DataType::UInt32).and(lit(bit))).gt(lit(0_u32)).sum().alias(name)
+        (col(c::FLAGS).cast(DataType::UInt32).and(lit(bit)))
+            .gt(lit(0_u32))
+            .sum()
+            .alias(name)
     };
-    let evidence = || col(c::LAT).is_not_null().or(col(c::SPEED).is_not_null()).or(col(c::ODOMETER).is_not_null());
+    let evidence = || {
+        col(c::LAT)
+            .is_not_null()
+            .or(col(c::SPEED).is_not_null())
+            .or(col(c::ODOMETER).is_not_null())
+    };
     let micrometres = (col(c::MOVED_M) * lit(1e6)).cast(DataType::Int64);
     vec![
         len().alias(c::SAMPLES),

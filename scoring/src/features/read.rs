@@ -95,7 +95,11 @@ impl Row<'_> {
             (QualityMark::Hole, mileage[9]),
             (QualityMark::PoorFix, self.number(c::POOR)?),
         ];
-        Ok(counts.into_iter().filter(|(_, count)| *count > 0.0).map(|(mark, count)| (mark, count as u32)).collect())
+        Ok(counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0.0)
+            .map(|(mark, count)| (mark, count as u32))
+            .collect())
     }
 
     fn behaviour(&self) -> PolarsResult<BehaviourFeatures> {
@@ -133,7 +137,13 @@ impl Row<'_> {
             for numbers in self.list(column)?.chunks_exact(kernels::EVENT_NUMBERS) {
                 if let Some(ts) = EventTime::from_millis(numbers[0] as i64) {
                     let speed_kmh = (!numbers[3].is_nan()).then_some(numbers[3]);
-                    events.push(BehaviourEvent { kind, ts, duration_s: numbers[1], peak: numbers[2], speed_kmh });
+                    events.push(BehaviourEvent {
+                        kind,
+                        ts,
+                        duration_s: numbers[1],
+                        peak: numbers[2],
+                        speed_kmh,
+                    });
                 }
             }
         }
@@ -142,7 +152,12 @@ impl Row<'_> {
     }
 
     fn number(&self, name: &str) -> PolarsResult<f64> {
-        Ok(self.rows.column(name)?.get(self.row)?.try_extract::<f64>().unwrap_or(0.0))
+        Ok(self
+            .rows
+            .column(name)?
+            .get(self.row)?
+            .try_extract::<f64>()
+            .unwrap_or(0.0))
     }
 
     fn seconds(&self, name: &str) -> PolarsResult<f64> {
@@ -150,7 +165,9 @@ impl Row<'_> {
     }
 
     fn list(&self, name: &str) -> PolarsResult<Vec<f64>> {
-        let Some(values) = self.rows.column(name)?.list()?.get_as_series(self.row) else { return Ok(Vec::new()) };
+        let Some(values) = self.rows.column(name)?.list()?.get_as_series(self.row) else {
+            return Ok(Vec::new());
+        };
         Ok(values.f64()?.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
     }
 }
@@ -159,15 +176,32 @@ impl Row<'_> {
 fn mileage(numbers: &[f64]) -> Mileage {
     let optional = |metres: f64| (!metres.is_nan()).then_some(metres);
     let reasons = numbers[6] as u32;
-    let day = |pair: &[f64]| Some(DayShare { day: day_from_number(pair[0] as i64)?, metres: pair[1] / 1e6 });
+    let day = |pair: &[f64]| {
+        Some(DayShare {
+            day: day_from_number(pair[0] as i64)?,
+            metres: pair[1] / 1e6,
+        })
+    };
     Mileage {
         odometer_m: optional(numbers[0]),
         speed_m: optional(numbers[1]),
         gps_m: optional(numbers[2]),
         billable_m: numbers[3] / 1e6,
-        source: optional(numbers[4]).and_then(|place| DistanceSource::ALL.get(place as usize)).copied(),
-        grade: MileageGrade::ALL.get(numbers[5] as usize).copied().unwrap_or(MileageGrade::D),
-        reasons: MileageReason::ALL.iter().copied().filter(|&reason| reasons & (1 << reason as u32) != 0).collect(),
-        by_day: numbers[kernels::MILEAGE_NUMBERS..].chunks_exact(2).filter_map(day).collect(),
+        source: optional(numbers[4])
+            .and_then(|place| DistanceSource::ALL.get(place as usize))
+            .copied(),
+        grade: MileageGrade::ALL
+            .get(numbers[5] as usize)
+            .copied()
+            .unwrap_or(MileageGrade::D),
+        reasons: MileageReason::ALL
+            .iter()
+            .copied()
+            .filter(|&reason| reasons & (1 << reason as u32) != 0)
+            .collect(),
+        by_day: numbers[kernels::MILEAGE_NUMBERS..]
+            .chunks_exact(2)
+            .filter_map(day)
+            .collect(),
     }
 }

@@ -1,3 +1,2 @@
-mod bench;
 mod data;
 mod plan;

@@ -15,7 +15,11 @@ pub(crate) struct Days {
 
 impl Days {
     pub(crate) fn new(zone: Tz) -> Self {
-        Self { zone, until_ms: i64::MIN, shares: Vec::new() }
+        Self {
+            zone,
+            until_ms: i64::MIN,
+            shares: Vec::new(),
+        }
     }
 
     /// Intervals come in order of time.
@@ -29,7 +33,11 @@ impl Days {
                 return;
             }
             let end_ms = to_ms.min(self.until_ms);
-            let share = if to_ms > from_ms { (end_ms - at_ms) as f64 / (to_ms - from_ms) as f64 } else { 1.0 };
+            let share = if to_ms > from_ms {
+                (end_ms - at_ms) as f64 / (to_ms - from_ms) as f64
+            } else {
+                1.0
+            };
             if let Some(day) = self.shares.last_mut() {
                 day.metres += metres * share;
             }
@@ -41,7 +49,9 @@ impl Days {
     }
 
     fn open_day(&mut self, at_ms: i64) -> bool {
-        let Some(at) = EventTime::from_millis(at_ms) else { return false };
+        let Some(at) = EventTime::from_millis(at_ms) else {
+            return false;
+        };
         let mut day = at.utc().with_timezone(&self.zone).date_naive();
         // Where a zone left out a whole day, the next one begins at the same instant: step over it.
         for _ in 0..3 {

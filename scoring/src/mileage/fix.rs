@@ -101,9 +101,16 @@ fn mark_frozen(fixes: &Fixes<'_>, usable: Vec<usize>, flags: &mut [u32]) -> Vec<
     let mut first = 0;
     while first < usable.len() {
         let at = (fixes.lat[usable[first]], fixes.lon[usable[first]]);
-        let run = usable[first..].iter().take_while(|&&row| (fixes.lat[row], fixes.lon[row]) == at).count();
+        let run = usable[first..]
+            .iter()
+            .take_while(|&&row| (fixes.lat[row], fixes.lon[row]) == at)
+            .count();
         let rows = &usable[first..first + run];
-        let fast: Vec<f64> = rows[1..].iter().map(|&row| fixes.speed_kmh[row]).filter(|&v| v >= FROZEN_KMH).collect();
+        let fast: Vec<f64> = rows[1..]
+            .iter()
+            .map(|&row| fixes.speed_kmh[row])
+            .filter(|&v| v >= FROZEN_KMH)
+            .collect();
         let changes = fast.windows(2).any(|pair| pair[0] != pair[1]);
         moving.push(rows[0]);
         if fast.len() >= FROZEN_FIXES && changes {
@@ -165,8 +172,16 @@ fn reachable(fixes: &Fixes<'_>, from: usize, to: usize) -> bool {
     let seconds = (fixes.t_ms[to] - fixes.t_ms[from]) as f64 / 1000.0;
     let sensed = fixes.speed_kmh[from].max(fixes.speed_kmh[to]);
     // Over more than some seconds the speed at the ends says little about the speed between.
-    let fastest = if sensed.is_nan() || seconds > 10.0 { FASTEST_MS } else { (sensed / 3.6 * 1.3 + 15.0).min(FASTEST_MS) };
-    let accuracy = [from, to].map(|row| fixes.accuracy_m[row]).into_iter().filter(|a| !a.is_nan()).fold(0.0, f64::max);
+    let fastest = if sensed.is_nan() || seconds > 10.0 {
+        FASTEST_MS
+    } else {
+        (sensed / 3.6 * 1.3 + 15.0).min(FASTEST_MS)
+    };
+    let accuracy = [from, to]
+        .map(|row| fixes.accuracy_m[row])
+        .into_iter()
+        .filter(|a| !a.is_nan())
+        .fold(0.0, f64::max);
     distance(fixes, from, to) <= fastest * seconds + SLACK_M + accuracy
 }
 
@@ -175,7 +190,11 @@ fn distance(fixes: &Fixes<'_>, from: usize, to: usize) -> f64 {
 }
 
 fn near(fixes: &Fixes<'_>, from: usize, to: usize, radius_m: f64) -> bool {
-    within((fixes.lat[from], fixes.lon[from]), (fixes.lat[to], fixes.lon[to]), radius_m)
+    within(
+        (fixes.lat[from], fixes.lon[from]),
+        (fixes.lat[to], fixes.lon[to]),
+        radius_m,
+    )
 }
 
 /// Rest by the speed sensor: at least two readings together, no position further off than drift goes.
@@ -211,7 +230,11 @@ fn mark_stays(fixes: &Fixes<'_>, track: &[usize], least_ms: i64, radius_m: f64, 
         }
         // The row that would complete the stay tells most anchors apart at once.
         let complete = ahead < track.len() && belongs(anchor, track[ahead]);
-        let run = if complete { track[first..].iter().take_while(|&&row| belongs(anchor, row)).count() } else { 0 };
+        let run = if complete {
+            track[first..].iter().take_while(|&&row| belongs(anchor, row)).count()
+        } else {
+            0
+        };
         let settled = settled(fixes, &track[first..first + run], SETTLED_M.max(0.3 * radius_m));
         let rows = first + settled.start..first + settled.end;
         let lasts = rows.len() > 1 && fixes.t_ms[track[rows.end - 1]] - fixes.t_ms[track[rows.start]] >= least_ms / 2;
@@ -232,7 +255,11 @@ fn settled(fixes: &Fixes<'_>, rows: &[usize], radius_m: f64) -> std::ops::Range<
     let middle = |column: &[f64]| {
         let mut values: Vec<f64> = rows.iter().map(|&row| column[row]).collect();
         let middle = values.len() / 2;
-        if values.is_empty() { f64::NAN } else { *values.select_nth_unstable_by(middle, f64::total_cmp).1 }
+        if values.is_empty() {
+            f64::NAN
+        } else {
+            *values.select_nth_unstable_by(middle, f64::total_cmp).1
+        }
     };
     let place = (middle(fixes.lat), middle(fixes.lon));
     let stands = |row: &usize| within(place, (fixes.lat[*row], fixes.lon[*row]), radius_m);

@@ -36,14 +36,23 @@ pub(crate) fn chords(fixes: &Fixes<'_>, flags: &[u32]) -> Vec<f64> {
     for (from, to) in segments(fixes, flags).1 {
         let metres = distance_m((fixes.lat[from], fixes.lon[from]), (fixes.lat[to], fixes.lon[to]));
         // Nearer than drift goes, the car may not have moved at all.
-        spread(fixes.t_ms, &mut chord, from, to, if metres < LEAST_CHORD_M { 0.0 } else { metres });
+        spread(
+            fixes.t_ms,
+            &mut chord,
+            from,
+            to,
+            if metres < LEAST_CHORD_M { 0.0 } else { metres },
+        );
     }
     chord
 }
 
 /// The rows of each stretch of track without a hole, and the holes between them.
 fn segments(fixes: &Fixes<'_>, flags: &[u32]) -> (Vec<Vec<usize>>, Vec<(usize, usize)>) {
-    let good: Vec<f64> = flags.iter().map(|f| if f & flag::GOOD != 0 { 1.0 } else { f64::NAN }).collect();
+    let good: Vec<f64> = flags
+        .iter()
+        .map(|f| if f & flag::GOOD != 0 { 1.0 } else { f64::NAN })
+        .collect();
     let reach = reach_ms(fixes.t_ms, &good);
     let (mut segments, mut holes) = (Vec::new(), Vec::new());
     let mut segment: Vec<usize> = Vec::new();
@@ -79,7 +88,10 @@ fn measure_segment(fixes: &Fixes<'_>, flags: &[u32], rows: &[usize], metres: &mu
         east.push(e);
         north.push(n);
     }
-    let seconds: Vec<f64> = rows.iter().map(|&row| (fixes.t_ms[row] - fixes.t_ms[rows[0]]) as f64 / 1000.0).collect();
+    let seconds: Vec<f64> = rows
+        .iter()
+        .map(|&row| (fixes.t_ms[row] - fixes.t_ms[rows[0]]) as f64 / 1000.0)
+        .collect();
     hold_stays(rows, flags, &mut east, &mut north);
     let noise_m = noise(&seconds, &east).max(noise(&seconds, &north)).min(MOST_NOISE_M);
     if noise_m > LEAST_NOISE_M {
@@ -149,7 +161,11 @@ fn smooth(seconds: &[f64], axes: &mut [&mut Vec<f64>; 2], noise_m: f64) {
     for i in 0..seconds.len() {
         let seen = [axes[0][i], axes[1][i]];
         let state = match states.last() {
-            None => State { position: seen, velocity: [0.0; 2], p: [r, 0.0, 900.0] },
+            None => State {
+                position: seen,
+                velocity: [0.0; 2],
+                p: [r, 0.0, 900.0],
+            },
             Some(before) => {
                 let ahead = predict(before, seconds[i] - seconds[i - 1]);
                 predicted.push(ahead);
@@ -195,7 +211,11 @@ fn update(ahead: &State, seen: [f64; 2], r: f64) -> State {
     State {
         position: std::array::from_fn(|a| ahead.position[a] + gain_position * off[a]),
         velocity: std::array::from_fn(|a| ahead.velocity[a] + gain_velocity * off[a]),
-        p: [(1.0 - gain_position) * p, (1.0 - gain_position) * c, v - gain_velocity * c],
+        p: [
+            (1.0 - gain_position) * p,
+            (1.0 - gain_position) * c,
+            v - gain_velocity * c,
+        ],
     }
 }
 

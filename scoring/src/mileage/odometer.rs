@@ -48,15 +48,22 @@ impl Odometer {
 /// `odometer_km` and `speed_kmh` are NaN where unknown; speed only bounds what is plausible.
 pub(crate) fn read(t_ms: &[i64], odometer_km: &[f64], speed_kmh: &[f64]) -> Odometer {
     let known: Vec<usize> = (0..t_ms.len()).filter(|&row| !odometer_km[row].is_nan()).collect();
-    let mut odometer =
-        Odometer { metres: vec![f64::NAN; t_ms.len()], step_m: step_m(odometer_km), ..Odometer::default() };
+    let mut odometer = Odometer {
+        metres: vec![f64::NAN; t_ms.len()],
+        step_m: step_m(odometer_km),
+        ..Odometer::default()
+    };
     let reach = reach_ms(t_ms, odometer_km);
     let top = speed_kmh.iter().copied().filter(|v| !v.is_nan()).reduce(f64::max);
     let step = odometer.step_m;
     let judge = |from: usize, to: usize| {
         let metres = (odometer_km[to] - odometer_km[from]) * 1000.0;
         let hole = t_ms[to] - t_ms[from] > reach;
-        let fastest = if hole { across_hole_ms(top) } else { fastest_ms(&speed_kmh[from..=to]) };
+        let fastest = if hole {
+            across_hole_ms(top)
+        } else {
+            fastest_ms(&speed_kmh[from..=to])
+        };
         let most = fastest * (t_ms[to] - t_ms[from]) as f64 / 1000.0 + step + SLACK_M;
         if metres < -0.5 {
             Judged::Backwards
@@ -118,7 +125,11 @@ fn step_m(odometer_km: &[f64]) -> f64 {
             differences.push(metres);
         }
     });
-    let divides = |step: f64| differences.iter().all(|metres| (metres / step - (metres / step).round()).abs() < 1e-4);
+    let divides = |step: f64| {
+        differences
+            .iter()
+            .all(|metres| (metres / step - (metres / step).round()).abs() < 1e-4)
+    };
     if differences.is_empty() {
         return 0.0;
     }

@@ -91,13 +91,28 @@ fn read(evidence: &Evidence<'_>) -> Sources {
     let gps = evidence.gps.to_vec();
     // A coarse odometer stands between its steps and would seem to contradict anything.
     let fine = !odometer.is_coarse();
-    let other = |row: usize| if gps[row].is_nan() && fine { odometer.metres[row] } else { gps[row] };
+    let other = |row: usize| {
+        if gps[row].is_nan() && fine {
+            odometer.metres[row]
+        } else {
+            gps[row]
+        }
+    };
     let others: Vec<f64> = (0..t_ms.len()).map(other).collect();
     let speed_stuck = speed::drop_stuck(t_ms, speed_kmh, &mut speed, &others);
-    let others: Vec<f64> = (0..t_ms.len()).map(|row| if speed[row].is_nan() { gps[row] } else { speed[row] }).collect();
+    let others: Vec<f64> = (0..t_ms.len())
+        .map(|row| if speed[row].is_nan() { gps[row] } else { speed[row] })
+        .collect();
     let odometer_stuck = odometer::drop_stuck(&mut odometer, &others);
     let gps_is_slow = reach_ms(t_ms, evidence.fixes.lat) > reach_of(SLOW_MS);
-    Sources { odometer, odometer_stuck, speed, speed_stuck, gps, gps_is_slow }
+    Sources {
+        odometer,
+        odometer_stuck,
+        speed,
+        speed_stuck,
+        gps,
+        gps_is_slow,
+    }
 }
 
 /// Who may be billed from, best first, and whether they bear each other out.
@@ -132,7 +147,11 @@ impl Verdict {
         let outvoted = |place: usize| votes[place].0 == 0 && votes[place].1 > 0;
         let mut order: Vec<DistanceSource> = Vec::new();
         if agree {
-            order.extend((0..candidates.len()).filter(|&place| !outvoted(place)).map(|place| candidates[place]));
+            order.extend(
+                (0..candidates.len())
+                    .filter(|&place| !outvoted(place))
+                    .map(|place| candidates[place]),
+            );
             if !sources.odometer_is_fine() && order.len() > 1 && order[0] == Odometer {
                 order.rotate_left(1);
             }
@@ -164,7 +183,11 @@ fn compare(sources: &Sources, t_ms: &[i64], a: DistanceSource, b: DistanceSource
     if together_ms < COMPARED_MS {
         return None;
     }
-    let slack = if [a, b].contains(&DistanceSource::Odometer) { sources.odometer.step_m } else { 0.0 };
+    let slack = if [a, b].contains(&DistanceSource::Odometer) {
+        sources.odometer.step_m
+    } else {
+        0.0
+    };
     if sources.gps_is_slow && b == DistanceSource::Gps && total_b < total_a {
         return Some(total_b >= (1.0 - CUT_SHARE) * total_a - AGREE_M - slack);
     }
@@ -174,10 +197,14 @@ fn compare(sources: &Sources, t_ms: &[i64], a: DistanceSource, b: DistanceSource
 /// The source that says least over the time all of them cover.
 fn lowest(sources: &Sources, candidates: &[DistanceSource]) -> Option<DistanceSource> {
     let rows = sources.speed.len();
-    let common: Vec<usize> =
-        (0..rows).filter(|&row| candidates.iter().all(|source| !sources.metres(*source)[row].is_nan())).collect();
+    let common: Vec<usize> = (0..rows)
+        .filter(|&row| candidates.iter().all(|source| !sources.metres(*source)[row].is_nan()))
+        .collect();
     let metres = |source: &DistanceSource| common.iter().map(|&row| sources.metres(*source)[row]).sum::<f64>();
-    candidates.iter().copied().min_by(|a, b| metres(a).total_cmp(&metres(b)))
+    candidates
+        .iter()
+        .copied()
+        .min_by(|a, b| metres(a).total_cmp(&metres(b)))
 }
 
 /// Metres by interval, and where they came from.
@@ -193,7 +220,10 @@ struct Filled {
 
 fn fill(evidence: &Evidence<'_>, sources: &Sources, verdict: &Verdict) -> Filled {
     let t_ms = evidence.fixes.t_ms;
-    let mut filled = Filled { billable: vec![0.0; t_ms.len()], ..Filled::default() };
+    let mut filled = Filled {
+        billable: vec![0.0; t_ms.len()],
+        ..Filled::default()
+    };
     let mut uncovered_ms = 0;
     let gps_counts = verdict.order.contains(&DistanceSource::Gps);
     for row in 1..t_ms.len() {
@@ -300,7 +330,11 @@ fn bill_whole_steps(evidence: &Evidence<'_>, odometer: &Odometer, out: &mut Reco
     let proved = odometer.proved_m().min(seen);
     for row in 1..evidence.fixes.t_ms.len() {
         let metres = odometer.metres[row];
-        out.billable[row] = if metres.is_nan() || seen <= 0.0 { 0.0 } else { metres * proved / seen };
+        out.billable[row] = if metres.is_nan() || seen <= 0.0 {
+            0.0
+        } else {
+            metres * proved / seen
+        };
     }
     if odometer.ticks >= COARSE_TICKS {
         out.grade = MileageGrade::C;
@@ -339,9 +373,16 @@ fn reasons(
         (R::GpsGap, filled.bridged_m > 0.0 || gap(&sources.gps)),
         (R::GpsDrift, seen(flag::DRIFT) > 0),
         (R::GpsTeleport, seen(flag::TELEPORT) > 0),
-        (R::PoorFix, fixes > 0 && seen(flag::POOR) as f64 > POOR_SHARE * fixes as f64),
+        (
+            R::PoorFix,
+            fixes > 0 && seen(flag::POOR) as f64 > POOR_SHARE * fixes as f64,
+        ),
     ];
-    found.into_iter().filter(|(_, found)| *found).map(|(reason, _)| reason).collect()
+    found
+        .into_iter()
+        .filter(|(_, found)| *found)
+        .map(|(reason, _)| reason)
+        .collect()
 }
 
 fn gap_ms(evidence: &Evidence<'_>, row: usize) -> i64 {

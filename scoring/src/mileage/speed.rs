@@ -33,7 +33,10 @@ pub(crate) fn drop_stuck(t_ms: &[i64], speed_kmh: &[f64], metres: &mut [f64], ot
     let mut first = 0;
     while first < known.len() {
         let value = speed_kmh[known[first]];
-        let run = known[first..].iter().take_while(|&&row| speed_kmh[row] == value).count();
+        let run = known[first..]
+            .iter()
+            .take_while(|&&row| speed_kmh[row] == value)
+            .count();
         let (from, to) = (known[first], known[first + run - 1]);
         if value > 0.0 && run >= STUCK_ROWS && is_stuck(t_ms[to] - t_ms[from], from, to, metres, others) {
             metres[from + 1..=to].fill(f64::NAN);

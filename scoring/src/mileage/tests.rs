@@ -36,7 +36,12 @@ fn truth(drive: &[Instant]) -> f64 {
 #[track_caller]
 fn assert_near(mileage: &Mileage, truth_m: f64, share: f64) {
     let off = mileage.billable_m / truth_m - 1.0;
-    assert!(off.abs() <= share, "{:.0} m of {truth_m:.0} m ({:+.2} %): {mileage:?}", mileage.billable_m, off * 100.0);
+    assert!(
+        off.abs() <= share,
+        "{:.0} m of {truth_m:.0} m ({:+.2} %): {mileage:?}",
+        mileage.billable_m,
+        off * 100.0
+    );
 }
 
 #[test]
@@ -65,7 +70,10 @@ fn each_source_alone() {
     let gps = mileage(&positions(&drive, 0.0));
     assert_near(&gps, truth(&drive), 0.02);
     for m in [odometer, speed, gps] {
-        assert_eq!((m.grade, m.reasons), (MileageGrade::B, vec![MileageReason::SingleSource]));
+        assert_eq!(
+            (m.grade, m.reasons),
+            (MileageGrade::B, vec![MileageReason::SingleSource])
+        );
     }
 }
 
@@ -94,7 +102,10 @@ fn slow_sampling() {
         assert_near(&m, truth(&drive), 0.01);
         // By position alone corners are cut, and that is all.
         let m = mileage(&positions(&drive, 2.0).into_iter().step_by(every).collect::<Vec<_>>());
-        assert!(m.billable_m <= 1.02 * truth(&drive) && m.billable_m >= 0.85 * truth(&drive), "{m:?}");
+        assert!(
+            m.billable_m <= 1.02 * truth(&drive) && m.billable_m >= 0.85 * truth(&drive),
+            "{m:?}"
+        );
     }
 }
 
@@ -114,7 +125,10 @@ fn a_stuck_odometer_does_not_shorten_the_way() {
 #[test]
 fn jumps_and_running_backwards_do_not_bill() {
     let drive = town(1800);
-    for (name, by_km) in [(MileageReason::OdometerJump, 250.0), (MileageReason::OdometerBackwards, -250.0)] {
+    for (name, by_km) in [
+        (MileageReason::OdometerJump, 250.0),
+        (MileageReason::OdometerBackwards, -250.0),
+    ] {
         let shifted = |i: usize, r: &mut RawSample| {
             if i > 900 {
                 r.sample.odometer_km = r.sample.odometer_km.map(|km| km + by_km);
@@ -155,7 +169,10 @@ fn kilometre_steps_are_not_billed_where_something_finer_is_known() {
         coarse(r);
         (r.sample.lat, r.sample.lon, r.sample.speed_kmh) = (None, None, None);
     }));
-    assert!(alone.billable_m <= truth(&drive) && alone.billable_m >= truth(&drive) - 2000.0, "{alone:?}");
+    assert!(
+        alone.billable_m <= truth(&drive) && alone.billable_m >= truth(&drive) - 2000.0,
+        "{alone:?}"
+    );
     assert_eq!((alone.grade, alone.source), (MileageGrade::D, None));
     // A car that rolls over a full kilometre in its yard has not driven one.
     let yard = mileage(&reported(&drive[..40], |i, r| {
@@ -168,7 +185,9 @@ fn kilometre_steps_are_not_billed_where_something_finer_is_known() {
 #[test]
 fn an_odometer_that_runs_wild_is_outvoted() {
     let drive = town(1800);
-    let m = mileage(&reported(&drive, |_, r| r.sample.odometer_km = r.sample.odometer_km.map(|km| km * 1.3 - 3700.0)));
+    let m = mileage(&reported(&drive, |_, r| {
+        r.sample.odometer_km = r.sample.odometer_km.map(|km| km * 1.3 - 3700.0)
+    }));
     assert_near(&m, truth(&drive), 0.01);
     assert_eq!(m.source, Some(DistanceSource::Speed));
     assert!(m.reasons.contains(&MileageReason::SourcesDisagree));
@@ -205,7 +224,10 @@ fn wander(seconds: usize, speed_kmh: Option<f64>) -> Vec<RawSample> {
 fn a_parked_car_does_not_drive() {
     for speed in [None, Some(0.0), Some(0.6)] {
         let m = mileage(&wander(1200, speed));
-        assert!(m.billable_m < if speed.is_none() { 60.0 } else { 1.0 }, "{speed:?}: {m:?}");
+        assert!(
+            m.billable_m < if speed.is_none() { 60.0 } else { 1.0 },
+            "{speed:?}: {m:?}"
+        );
     }
     assert_eq!(mileage(&reported(&parked(1200), |_, _| ())).billable_m, 0.0);
 }
@@ -227,7 +249,9 @@ fn teleports_do_not_bill() {
     // A receiver that starts up elsewhere, and one that ends there.
     for shifted in [0..5, 1796..1801] {
         let mut fixes = positions(&drive, 1.0);
-        fixes[shifted].iter_mut().for_each(|raw| raw.sample.lat = raw.sample.lat.map(|lat| lat + 1.0));
+        fixes[shifted]
+            .iter_mut()
+            .for_each(|raw| raw.sample.lat = raw.sample.lat.map(|lat| lat + 1.0));
         assert_near(&mileage(&fixes), truth(&drive), 0.03);
     }
 }
@@ -235,7 +259,10 @@ fn teleports_do_not_bill() {
 #[test]
 fn a_frozen_position_falls_back_on_speed() {
     let drive = town(1800);
-    let (lat, lon) = { let s = full(&drive[600]).sample; (s.lat, s.lon) };
+    let (lat, lon) = {
+        let s = full(&drive[600]).sample;
+        (s.lat, s.lon)
+    };
     let found = one(&reported(&drive, |i, r| {
         r.sample.odometer_km = None;
         if (600..700).contains(&i) {
@@ -306,13 +333,20 @@ fn a_hanging_speed_sensor_does_not_bill() {
     });
     let drive = town(1200);
     samples.extend(drive.iter().map(|car| {
-        let mut raw = full(&Instant { s: car.s + 600.0, ..*car });
+        let mut raw = full(&Instant {
+            s: car.s + 600.0,
+            ..*car
+        });
         raw.sample.odometer_km = None;
         raw
     }));
     let found = one(&samples);
     assert_near(&found.mileage, truth(&drive), 0.02);
-    assert!(found.mileage.reasons.contains(&MileageReason::SpeedStuck), "{:?}", found.mileage);
+    assert!(
+        found.mileage.reasons.contains(&MileageReason::SpeedStuck),
+        "{:?}",
+        found.mileage
+    );
 }
 
 #[test]
@@ -341,11 +375,19 @@ fn days_are_the_insureds_and_sum_to_the_whole() {
     let shift = at("2026-03-04T22:40:00Z") - at("2026-03-04T12:00:00Z");
     let samples = reported(&drive, |_, r| r.sample.ts = r.sample.ts + shift);
     let of = |zone: Tz| -> TripFeatures {
-        features(&[TripInput { time_zone: zone, ..input(&samples) }]).unwrap().remove(0)
+        features(&[TripInput {
+            time_zone: zone,
+            ..input(&samples)
+        }])
+        .unwrap()
+        .remove(0)
     };
     // Midnight in Berlin is 23:00 UTC: 1,200 s into the drive.
     let days = of(Tz::Europe__Berlin).mileage.by_day;
-    assert_eq!(days.iter().map(|d| d.day.to_string()).collect::<Vec<_>>(), ["2026-03-04", "2026-03-05"]);
+    assert_eq!(
+        days.iter().map(|d| d.day.to_string()).collect::<Vec<_>>(),
+        ["2026-03-04", "2026-03-05"]
+    );
     assert!((days[0].metres - drive[1200].driven_m).abs() < 1.0, "{days:?}");
     let tokyo = of(Tz::Asia__Tokyo).mileage;
     assert_eq!(tokyo.by_day.len(), 1);

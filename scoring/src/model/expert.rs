@@ -129,7 +129,11 @@ impl ExpertWeights {
     }
 
     fn score_tenths(values: ArrayView1<'_, f64>) -> i64 {
-        1000 - FACTORS.iter().zip(values).map(|(factor, &value)| Self::tenths(factor, value)).sum::<i64>()
+        1000 - FACTORS
+            .iter()
+            .zip(values)
+            .map(|(factor, &value)| Self::tenths(factor, value))
+            .sum::<i64>()
     }
 }
 
@@ -164,8 +168,15 @@ impl ExpertScore {
         });
         let sha256 = Sha256::digest(parameters.to_string());
         let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        let model = ModelRef { name: "expert".to_owned(), version: "1".to_owned(), parameters_sha256: hex };
-        Self { model, weights: ExpertWeights }
+        let model = ModelRef {
+            name: "expert".to_owned(),
+            version: "1".to_owned(),
+            parameters_sha256: hex,
+        };
+        Self {
+            model,
+            weights: ExpertWeights,
+        }
     }
 }
 
@@ -189,14 +200,23 @@ impl ScoreModel for ExpertScore {
         let driven: Vec<Driven<'_>> = trips
             .iter()
             .filter(|(day, _)| (first..=as_of).contains(day))
-            .filter_map(|(_, trip)| Some(Driven { trip, behaviour: trip.behaviour.as_ref()? }))
+            .filter_map(|(_, trip)| {
+                Some(Driven {
+                    trip,
+                    behaviour: trip.behaviour.as_ref()?,
+                })
+            })
             .collect();
         let exposure_km = sum(driven.iter().map(Driven::km));
         if exposure_km < LEAST_KM {
             return None;
         }
         let observed: Vec<Observed> = FACTORS.iter().map(|factor| observe(factor, &driven)).collect();
-        let values: Vec<f64> = FACTORS.iter().zip(&observed).map(|(factor, o)| o.drawn(factor)).collect();
+        let values: Vec<f64> = FACTORS
+            .iter()
+            .zip(&observed)
+            .map(|(factor, o)| o.drawn(factor))
+            .collect();
         let records = Array2::from_shape_vec((1, FACTORS.len()), values).ok()?;
         let scores: Array1<f64> = self.weights.predict(&records);
         Some(Score {
@@ -256,12 +276,24 @@ fn observe(factor: &Factor, driven: &[Driven<'_>]) -> Observed {
         let b = d.behaviour;
         match factor.measure {
             Measure::EventsPer100Km(kind) => {
-                let visible = if kind == BehaviourKind::HarshCornering { b.cornering_seen } else { b.braking_seen };
-                let counts = b.events.iter().filter(|e| e.kind == kind && e.peak >= scoring_threshold(kind)).count();
+                let visible = if kind == BehaviourKind::HarshCornering {
+                    b.cornering_seen
+                } else {
+                    b.braking_seen
+                };
+                let counts = b
+                    .events
+                    .iter()
+                    .filter(|e| e.kind == kind && e.peak >= scoring_threshold(kind))
+                    .count();
                 visible.then(|| (counts as f64, d.km() / 100.0))
             }
-            Measure::Speeding => b.speeding_share.map(|share| (share * hours(b.limit_known_s), hours(b.limit_known_s))),
-            Measure::Phone => b.phone_share.map(|share| (share * hours(b.phone_known_s), hours(b.phone_known_s))),
+            Measure::Speeding => b
+                .speeding_share
+                .map(|share| (share * hours(b.limit_known_s), hours(b.limit_known_s))),
+            Measure::Phone => b
+                .phone_share
+                .map(|share| (share * hours(b.phone_known_s), hours(b.phone_known_s))),
             Measure::Night => Some((b.night_share * hours(d.trip.moving_s), hours(d.trip.moving_s))),
         }
     };
@@ -270,7 +302,11 @@ fn observe(factor: &Factor, driven: &[Driven<'_>]) -> Observed {
         Measure::EventsPer100Km(_) => CREDIBLE_KM / 100.0,
         _ => CREDIBLE_H,
     };
-    Observed { amount: sum(pairs.iter().map(|p| p.0)), exposure: sum(pairs.iter().map(|p| p.1)), credible }
+    Observed {
+        amount: sum(pairs.iter().map(|p| p.0)),
+        exposure: sum(pairs.iter().map(|p| p.1)),
+        credible,
+    }
 }
 
 /// A sum that is the same in any order of its terms.
@@ -286,7 +322,11 @@ fn reasons(observed: &[Observed], values: ArrayView1<'_, f64>) -> Vec<ScoreReaso
         code: factor.code.to_owned(),
         text: sentence(factor, seen),
         points: Decimal::new(-ExpertWeights::tenths(factor, value), 1),
-        value: if seen.exposure > 0.0 { seen.plain() } else { factor.average },
+        value: if seen.exposure > 0.0 {
+            seen.plain()
+        } else {
+            factor.average
+        },
         unit: factor.unit.to_owned(),
     };
     let mut reasons: Vec<ScoreReason> = FACTORS.iter().zip(observed).zip(values).map(reason).collect();
@@ -296,7 +336,10 @@ fn reasons(observed: &[Observed], values: ArrayView1<'_, f64>) -> Vec<ScoreReaso
 
 fn sentence(factor: &Factor, seen: &Observed) -> String {
     if seen.exposure <= 0.0 {
-        return format!("Your device could not observe {}, so an average driver's figure counts.", factor.noun);
+        return format!(
+            "Your device could not observe {}, so an average driver's figure counts.",
+            factor.noun
+        );
     }
     match factor.measure {
         Measure::EventsPer100Km(_) => format!(

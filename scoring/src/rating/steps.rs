@@ -21,7 +21,11 @@ type Trace = Vec<TraceStep>;
 
 pub(super) fn base(inputs: &RatingInputs, trace: &mut Trace) -> Result<Share, RatingError> {
     let terms = &inputs.terms;
-    let share = Share(product(terms.base_per_month, Decimal::from(inputs.covered_days), "base")?);
+    let share = Share(product(
+        terms.base_per_month,
+        Decimal::from(inputs.covered_days),
+        "base",
+    )?);
     let text = format!(
         "{} {} a month × {} of {} days covered",
         terms.base_per_month, terms.currency, inputs.covered_days, inputs.period_days
@@ -47,7 +51,12 @@ pub(super) fn subtotal(
     trace: &mut Trace,
 ) -> Result<Share, RatingError> {
     let share = Share(sum(base.0, distance.0, "subtotal")?);
-    note(trace, "subtotal", "base + distance".to_owned(), amount(inputs, share, "subtotal")?);
+    note(
+        trace,
+        "subtotal",
+        "base + distance".to_owned(),
+        amount(inputs, share, "subtotal")?,
+    );
     Ok(share)
 }
 
@@ -58,11 +67,17 @@ pub(super) fn score_factor(inputs: &RatingInputs, subtotal: Share, trace: &mut T
         return Ok(subtotal);
     }
     let (factor, text) = match inputs.score {
-        None => (Decimal::ONE, "no score on the last covered day (too little driven): × 1".to_owned()),
+        None => (
+            Decimal::ONE,
+            "no score on the last covered day (too little driven): × 1".to_owned(),
+        ),
         Some(score) => {
             let band = bands.iter().rfind(|band| band.from_score <= score);
             let band = band.ok_or_else(|| RatingError::Terms(format!("no band for the score {score}")))?;
-            (band.factor, format!("score {score}, in the band from {}: × {}", band.from_score, band.factor))
+            (
+                band.factor,
+                format!("score {score}, in the band from {}: × {}", band.from_score, band.factor),
+            )
         }
     };
     let share = Share(product(subtotal.0, factor, "score_factor")?);
@@ -73,7 +88,10 @@ pub(super) fn score_factor(inputs: &RatingInputs, subtotal: Share, trace: &mut T
 pub(super) fn bounds(inputs: &RatingInputs) -> Result<Bounds, RatingError> {
     let days = Decimal::from(inputs.covered_days);
     let share = |bound: Option<Decimal>, step| bound.map(|b| product(b, days, step).map(Share)).transpose();
-    Ok(Bounds { minimum: share(inputs.terms.minimum, "minimum")?, maximum: share(inputs.terms.maximum, "maximum")? })
+    Ok(Bounds {
+        minimum: share(inputs.terms.minimum, "minimum")?,
+        maximum: share(inputs.terms.maximum, "maximum")?,
+    })
 }
 
 pub(super) fn minimum(
@@ -82,11 +100,18 @@ pub(super) fn minimum(
     bounds: &Bounds,
     trace: &mut Trace,
 ) -> Result<Share, RatingError> {
-    let (Some(bound), Some(stated)) = (bounds.minimum, inputs.terms.minimum) else { return Ok(before) };
+    let (Some(bound), Some(stated)) = (bounds.minimum, inputs.terms.minimum) else {
+        return Ok(before);
+    };
     let reached = before.0 >= bound.0;
     let after = if reached { before } else { bound };
     let what = if reached { "not below" } else { "raised to" };
-    note(trace, "minimum", bound_text(inputs, what, "minimum", stated), amount(inputs, after, "minimum")?);
+    note(
+        trace,
+        "minimum",
+        bound_text(inputs, what, "minimum", stated),
+        amount(inputs, after, "minimum")?,
+    );
     Ok(after)
 }
 
@@ -96,17 +121,27 @@ pub(super) fn maximum(
     bounds: &Bounds,
     trace: &mut Trace,
 ) -> Result<Share, RatingError> {
-    let (Some(bound), Some(stated)) = (bounds.maximum, inputs.terms.maximum) else { return Ok(before) };
+    let (Some(bound), Some(stated)) = (bounds.maximum, inputs.terms.maximum) else {
+        return Ok(before);
+    };
     let within = before.0 <= bound.0;
     let after = if within { before } else { bound };
     let what = if within { "not above" } else { "lowered to" };
-    note(trace, "maximum", bound_text(inputs, what, "maximum", stated), amount(inputs, after, "maximum")?);
+    note(
+        trace,
+        "maximum",
+        bound_text(inputs, what, "maximum", stated),
+        amount(inputs, after, "maximum")?,
+    );
     Ok(after)
 }
 
 fn bound_text(inputs: &RatingInputs, what: &str, which: &str, stated: Decimal) -> String {
     let (covered, days) = (inputs.covered_days, inputs.period_days);
-    format!("{what} the {which} of {stated} {} a month × {covered} of {days} days", inputs.terms.currency)
+    format!(
+        "{what} the {which} of {stated} {} a month × {covered} of {days} days",
+        inputs.terms.currency
+    )
 }
 
 /// To a multiple of the step, by the plan's mode; where that would leave the minimum or the maximum, the next multiple
@@ -125,7 +160,11 @@ pub(super) fn rounding(
     }
     if let Some(minimum) = bounds.minimum {
         let (whole, rest) = divide(minimum.0, unit)?;
-        let lowest = if rest.is_zero() { whole } else { sum(whole, Decimal::ONE, "rounding")? };
+        let lowest = if rest.is_zero() {
+            whole
+        } else {
+            sum(whole, Decimal::ONE, "rounding")?
+        };
         units = units.max(lowest);
     }
     if let Some(maximum) = bounds.maximum {
@@ -144,7 +183,10 @@ pub(super) fn rounding(
 fn divide(share: Decimal, unit: Decimal) -> Result<(Decimal, Decimal), RatingError> {
     let overflow = RatingError::Overflow("rounding");
     let remainder = share.checked_rem(unit).ok_or(overflow.clone())?;
-    let whole = share.checked_sub(remainder).and_then(|even| even.checked_div(unit)).ok_or(overflow)?;
+    let whole = share
+        .checked_sub(remainder)
+        .and_then(|even| even.checked_div(unit))
+        .ok_or(overflow)?;
     Ok((whole.round(), remainder))
 }
 
@@ -172,14 +214,22 @@ fn mode_text(mode: RoundingMode) -> &'static str {
 }
 
 fn note(trace: &mut Trace, step: &str, explanation: String, value: Decimal) {
-    trace.push(TraceStep { step: step.to_owned(), explanation, value });
+    trace.push(TraceStep {
+        step: step.to_owned(),
+        explanation,
+        value,
+    });
 }
 
 /// The amount a share stands for, to the 28 digits of a decimal. For the trace only: the calculation goes on with the
 /// share.
 fn amount(inputs: &RatingInputs, share: Share, step: &'static str) -> Result<Decimal, RatingError> {
     let days = Decimal::from(inputs.period_days);
-    share.0.checked_div(days).map(|amount| amount.normalize()).ok_or(RatingError::Overflow(step))
+    share
+        .0
+        .checked_div(days)
+        .map(|amount| amount.normalize())
+        .ok_or(RatingError::Overflow(step))
 }
 
 /// A product that is exact or an error: `checked_mul` alone would drop decimals that do not fit.

@@ -1,9 +1,4 @@
-use odograph_domain::{
-    id::RatingPlanId,
-    money::Currency,
-    policy::Product,
-    rating::ScoreBand,
-};
+use odograph_domain::{id::RatingPlanId, money::Currency, policy::Product, rating::ScoreBand};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,7 +8,10 @@ fn dec(text: &str) -> Decimal {
 }
 
 fn terms() -> RatingTerms {
-    let band = |from: &str, factor: &str| ScoreBand { from_score: dec(from), factor: dec(factor) };
+    let band = |from: &str, factor: &str| ScoreBand {
+        from_score: dec(from),
+        factor: dec(factor),
+    };
     RatingTerms {
         currency: Currency::parse("EUR").unwrap(),
         base_per_month: dec("10.00"),
@@ -21,7 +19,10 @@ fn terms() -> RatingTerms {
         score_bands: vec![band("0", "1.3"), band("50", "1.0"), band("80", "0.8")],
         minimum: Some(dec("12.00")),
         maximum: Some(dec("90.00")),
-        rounding: Rounding { step: dec("0.01"), mode: RoundingMode::HalfUp },
+        rounding: Rounding {
+            step: dec("0.01"),
+            mode: RoundingMode::HalfUp,
+        },
     }
 }
 
@@ -45,7 +46,9 @@ fn amount(inputs: &RatingInputs) -> Decimal {
 
 #[test]
 fn a_premium_with_its_steps() {
-    let rated = PlanRater.rate(&inputs(Product::Phyd, 31, 412_345, Some("83.4"))).unwrap();
+    let rated = PlanRater
+        .rate(&inputs(Product::Phyd, 31, 412_345, Some("83.4")))
+        .unwrap();
     let steps: Vec<(&str, Decimal)> = rated.steps.iter().map(|s| (s.step.as_str(), s.value)).collect();
     assert_eq!(
         steps,
@@ -132,7 +135,11 @@ fn unsound_terms_and_inputs_are_named() {
     assert!(broken(|t| t.score_bands[0].from_score = dec("1")).contains("begin at 0"));
     assert!(broken(|t| t.score_bands.swap(1, 2)).contains("go up"));
     assert!(broken(|t| t.score_bands[1].factor = dec("0")).contains("factor"));
-    let wrong = |covered, usage, score| PlanRater.rate(&inputs(Product::Phyd, covered, usage, score)).unwrap_err();
+    let wrong = |covered, usage, score| {
+        PlanRater
+            .rate(&inputs(Product::Phyd, covered, usage, score))
+            .unwrap_err()
+    };
     assert!(matches!(wrong(32, 0, None), RatingError::Inputs(_)));
     assert!(matches!(wrong(31, -1, None), RatingError::Inputs(_)));
     assert!(matches!(wrong(31, 0, Some("100.1")), RatingError::Inputs(_)));
@@ -158,18 +165,30 @@ fn any_inputs() -> impl Strategy<Value = RatingInputs> {
     let product = prop::sample::select(Product::ALL.to_vec());
     let score = prop::option::of(0_i64..=1000);
     let step = prop::sample::select(vec!["0.01", "0.05", "0.1", "1", "0.001"]);
-    (product, 0_u32..=31, 0_i64..5_000_000, score, mode, step, 0_i64..5000, 0_i64..900, 0_i64..300, 0_i64..300).prop_map(
-        |(product, covered, usage, score, mode, step, base, rate, minimum, above)| {
-            let mut inputs = inputs(product, covered, usage, None);
-            inputs.score = score.map(|tenths| Decimal::new(tenths, 1));
-            inputs.terms.base_per_month = Decimal::new(base, 2);
-            inputs.terms.rate_per_km = Decimal::new(rate, 4);
-            inputs.terms.minimum = Some(Decimal::new(minimum * 31, 1));
-            inputs.terms.maximum = Some(Decimal::new((minimum + above) * 31, 1));
-            inputs.terms.rounding = Rounding { step: dec(step), mode };
-            inputs
-        },
+    (
+        product,
+        0_u32..=31,
+        0_i64..5_000_000,
+        score,
+        mode,
+        step,
+        0_i64..5000,
+        0_i64..900,
+        0_i64..300,
+        0_i64..300,
     )
+        .prop_map(
+            |(product, covered, usage, score, mode, step, base, rate, minimum, above)| {
+                let mut inputs = inputs(product, covered, usage, None);
+                inputs.score = score.map(|tenths| Decimal::new(tenths, 1));
+                inputs.terms.base_per_month = Decimal::new(base, 2);
+                inputs.terms.rate_per_km = Decimal::new(rate, 4);
+                inputs.terms.minimum = Some(Decimal::new(minimum * 31, 1));
+                inputs.terms.maximum = Some(Decimal::new((minimum + above) * 31, 1));
+                inputs.terms.rounding = Rounding { step: dec(step), mode };
+                inputs
+            },
+        )
 }
 
 proptest! {

@@ -17,7 +17,14 @@ pub(crate) struct Instant {
 
 /// A drive in town: 14 m/s between turns and lights, a stop of 20 s every 700 m, a turn of 90° every 500 m.
 pub(crate) fn town(seconds: usize) -> Vec<Instant> {
-    let mut car = Instant { s: 0.0, east_m: 0.0, north_m: 0.0, speed_ms: 0.0, heading_deg: 0.0, driven_m: 0.0 };
+    let mut car = Instant {
+        s: 0.0,
+        east_m: 0.0,
+        north_m: 0.0,
+        speed_ms: 0.0,
+        heading_deg: 0.0,
+        driven_m: 0.0,
+    };
     let (mut since_stop, mut waits, mut since_turn, mut turning) = (0.0, 10.0, 0.0, 0.0);
     let mut drive = vec![car];
     // Ten steps a second, one kept.
@@ -76,7 +83,10 @@ pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     pub(crate) fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 

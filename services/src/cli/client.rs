@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-pub enum Client {
+pub(super) enum Client {
     /// Create an API client and print its id and secret. The secret is shown this once.
     Create {
         /// Name or id of the tenant.
@@ -39,7 +39,7 @@ pub enum Client {
 }
 
 impl Client {
-    pub async fn run(self, config: Config) -> Result<()> {
+    pub(super) async fn run(self, config: Config) -> Result<()> {
         let parts = Parts::open(config).await?;
         let done = self.act(&parts).await;
         parts.close().await?;
@@ -57,15 +57,32 @@ impl Client {
             Self::List { tenant } => {
                 let tenant = parts.tenant_named(&tenant).await?;
                 let operator = parts.store.operator();
-                let rows = every(|page| operator.clients(tenant, page)).await?.into_iter().map(|client| {
-                    let state = if client.disabled_at.is_some() { "disabled" } else { "active" };
-                    vec![client.id.to_string(), client.name, client.scopes.join(" "), state.to_owned()]
-                });
+                let rows = every(|page| operator.clients(tenant, page))
+                    .await?
+                    .into_iter()
+                    .map(|client| {
+                        let state = if client.disabled_at.is_some() {
+                            "disabled"
+                        } else {
+                            "active"
+                        };
+                        vec![
+                            client.id.to_string(),
+                            client.name,
+                            client.scopes.join(" "),
+                            state.to_owned(),
+                        ]
+                    });
                 println!("{}", table::render(&["id", "name", "scopes", "state"], rows));
             }
             Self::Disable { tenant, client } => {
                 let tenant = parts.tenant_named(&tenant).await?;
-                parts.store.operator().disable_client(tenant, client).await.context("the client was not disabled")?;
+                parts
+                    .store
+                    .operator()
+                    .disable_client(tenant, client)
+                    .await
+                    .context("the client was not disabled")?;
                 println!("{client} is disabled; tokens it holds run out by themselves");
             }
         }
@@ -85,21 +102,44 @@ pub struct Credentials {
 const NOT_BY_DEFAULT: [Scope; 2] = [Scope::TracksRead, Scope::DriversIdentity];
 
 fn scope(name: &str) -> Result<Scope> {
-    let known = || Scope::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+    let known = || {
+        Scope::ALL
+            .iter()
+            .map(|scope| scope.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     Scope::parse(name).with_context(|| format!("there is no scope {name:?}; there are {}", known()))
 }
 
 /// Creates a client with a random secret; only its hash is stored.
 pub async fn create(parts: &Parts, tenant: TenantId, name: &str, scopes: &[String]) -> Result<Credentials> {
     let scopes: Vec<Scope> = if scopes.is_empty() {
-        Scope::ALL.iter().copied().filter(|scope| !NOT_BY_DEFAULT.contains(scope)).collect()
+        Scope::ALL
+            .iter()
+            .copied()
+            .filter(|scope| !NOT_BY_DEFAULT.contains(scope))
+            .collect()
     } else {
         scopes.iter().map(|name| scope(name)).collect::<Result<_>>()?
     };
     let scopes: Vec<String> = scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect();
     let secret = hex::encode(random_bytes::<32>()?);
     let secret_hash = hash_secret(&secret, random_bytes()?)?;
-    let client = NewClient { name: name.to_owned(), secret_hash, scopes };
-    let created = parts.store.operator().create_client(tenant, client).await.context("no client was created")?;
-    Ok(Credentials { id: created.id, secret, scopes: created.scopes })
+    let client = NewClient {
+        name: name.to_owned(),
+        secret_hash,
+        scopes,
+    };
+    let created = parts
+        .store
+        .operator()
+        .create_client(tenant, client)
+        .await
+        .context("no client was created")?;
+    Ok(Credentials {
+        id: created.id,
+        secret,
+        scopes: created.scopes,
+    })
 }

@@ -5,11 +5,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::Args;
 use odograph_api::{Grant, Scope};
-use odograph_domain::{
-    id::TenantId,
-    policy::Product,
-    settings::TenantSettings,
-};
+use odograph_domain::{id::TenantId, policy::Product, settings::TenantSettings};
 use odograph_store::NewTenant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +22,7 @@ use crate::{
 
 /// Runs on an embedded PostgreSQL of its own, in a temporary folder: nothing to install, nothing left behind.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(super) struct Demo {
     /// Telemetry to show instead of a generated fleet: canonical CSV (plain or gzip) or Parquet. May be repeated.
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
@@ -64,7 +60,7 @@ fn settings(text: &str) -> Result<TenantSettings, String> {
 }
 
 impl Demo {
-    pub async fn run(self, mut config: Config) -> Result<()> {
+    pub(super) async fn run(self, mut config: Config) -> Result<()> {
         config.queue.url.clear();
         config.api.bind = self.bind;
         let folder = tempfile::Builder::new().prefix("odograph-demo-").tempdir()?;
@@ -78,8 +74,17 @@ impl Demo {
 
     async fn show(&self, parts: &Parts) -> Result<()> {
         let interrupted = shutdown::on_signal()?;
-        let tenant = NewTenant { name: "demo".to_owned(), settings: self.settings.clone() };
-        let tenant = parts.store.operator().create_tenant(tenant).await.context("no tenant was created")?.id;
+        let tenant = NewTenant {
+            name: "demo".to_owned(),
+            settings: self.settings.clone(),
+        };
+        let tenant = parts
+            .store
+            .operator()
+            .create_tenant(tenant)
+            .await
+            .context("no tenant was created")?
+            .id;
         let working = CancellationToken::new();
         let worker = tokio::spawn(worker::run(parts.clone(), working.clone()));
         let filled = self.fill(parts, tenant, &interrupted).await;
@@ -94,7 +99,11 @@ impl Demo {
 
     /// Sends the fleet or the files the way live batches go, and waits for what comes of them.
     async fn fill(&self, parts: &Parts, tenant: TenantId, interrupted: &CancellationToken) -> Result<()> {
-        let register = Register { product: self.product, plan: "standard".to_owned(), time_zone: self.time_zone };
+        let register = Register {
+            product: self.product,
+            plan: "standard".to_owned(),
+            time_zone: self.time_zone,
+        };
         let mut summary = Summary::new(parts.ids.uuid());
         if self.data.is_empty() {
             let spec = FleetSpec {
@@ -129,7 +138,10 @@ impl Demo {
         let reader = client::create(parts, tenant, "demo", &[]).await?;
         let ready = |url: &str| {
             println!("\nAPI documentation:  {url}/docs");
-            println!("client_id:          {}\nclient_secret:      {}", reader.id, reader.secret);
+            println!(
+                "client_id:          {}\nclient_secret:      {}",
+                reader.id, reader.secret
+            );
             match token(parts, url, tenant, &reader) {
                 Ok(token) => println!(
                     "\nTry it (the token is good for {} minutes):\n\n  curl -s '{url}/v1/trips?limit=2' -H 'Authorization: Bearer {token}'\n",
@@ -145,7 +157,11 @@ impl Demo {
 
 fn token(parts: &Parts, url: &str, tenant: TenantId, reader: &client::Credentials) -> Result<String> {
     let scopes = reader.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
-    Ok(parts.api_state(url)?.issue(&Grant { tenant, client: reader.id, scopes })?)
+    Ok(parts.api_state(url)?.issue(&Grant {
+        tenant,
+        client: reader.id,
+        scopes,
+    })?)
 }
 
 #[cfg(feature = "embedded")]
@@ -165,7 +181,11 @@ async fn drivers_table(parts: &Parts, tenant: TenantId) -> Result<comfy_table::T
     let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "–".to_owned());
     let rows = overview::drivers(&parts.store, tenant).await?.into_iter().map(|row| {
         let score = row.score.as_ref();
-        let premiums: Vec<String> = row.premiums.iter().map(|(month, premium)| format!("{month}: {premium}")).collect();
+        let premiums: Vec<String> = row
+            .premiums
+            .iter()
+            .map(|(month, premium)| format!("{month}: {premium}"))
+            .collect();
         vec![
             row.driver,
             row.vehicles.join("\n"),
@@ -178,7 +198,17 @@ async fn drivers_table(parts: &Parts, tenant: TenantId) -> Result<comfy_table::T
             or_dash(Some(premiums.join("\n"))),
         ]
     });
-    let header = ["driver", "vehicles", "product", "km", "trips", "events", "score", "top reason", "premium"];
+    let header = [
+        "driver",
+        "vehicles",
+        "product",
+        "km",
+        "trips",
+        "events",
+        "score",
+        "top reason",
+        "premium",
+    ];
     let mut table = table::render(&header, rows);
     table::figures(&mut table, &[3, 4, 5, 6, 8]);
     Ok(table)

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub struct Import {
+pub(super) struct Import {
     /// Name or id of the tenant whose vehicles these are.
     #[arg(long)]
     tenant: String,
@@ -40,12 +40,12 @@ pub struct Import {
     no_work: bool,
 }
 
-pub fn product(text: &str) -> Result<Product, String> {
+pub(super) fn product(text: &str) -> Result<Product, String> {
     Product::parse(text).ok_or_else(|| format!("wanted payd or phyd, got {text:?}"))
 }
 
 impl Import {
-    pub async fn run(self, config: Config) -> Result<()> {
+    pub(super) async fn run(self, config: Config) -> Result<()> {
         let parts = Parts::open(config).await?;
         let done = self.import(&parts).await;
         parts.close().await?;
@@ -79,7 +79,11 @@ impl Import {
             bail!("interrupted: what was sent is safe; import the same files again to send the rest");
         }
         if !summary.broken.is_empty() {
-            bail!("{} of {} files could not be read to the end", summary.broken.len(), self.files.len());
+            bail!(
+                "{} of {} files could not be read to the end",
+                summary.broken.len(),
+                self.files.len()
+            );
         }
         Ok(())
     }

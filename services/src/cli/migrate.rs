@@ -2,9 +2,13 @@ use anyhow::{Context, Result};
 
 use crate::{config::Config, root::Parts};
 
-pub async fn run(config: Config) -> Result<()> {
+pub(super) async fn run(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
-    parts.store.migrate().await.context("the schema could not be brought up to date")?;
+    parts
+        .store
+        .migrate()
+        .await
+        .context("the schema could not be brought up to date")?;
     println!("The database schema is up to date.");
     parts.close().await
 }

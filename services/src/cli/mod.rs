@@ -20,8 +20,10 @@ mod tenant;
 /// Odograph: usage-based motor insurance. Telematics go in; trips, mileage, scores with reasons and premiums come out.
 #[derive(Debug, Parser)]
 #[command(name = "odograph", version, propagate_version = true, max_term_width = 120)]
-#[command(after_help = "Without a database configured, Odograph runs on an embedded PostgreSQL: try `odograph demo`.\n\
-    Every setting, with its default, is in config.default.toml; `odograph config` prints it.")]
+#[command(
+    after_help = "Without a database configured, Odograph runs on an embedded PostgreSQL: try `odograph demo`.\n\
+    Every setting, with its default, is in config.default.toml; `odograph config` prints it."
+)]
 pub struct Cli {
     /// Configuration file (TOML): only what differs from the defaults.
     #[arg(long, global = true, env = "ODOGRAPH_CONFIG", value_name = "FILE")]
@@ -87,13 +89,19 @@ pub(crate) async fn every<T, F: Future<Output = odograph_store::Result<Listed<T>
     read: impl Fn(Page) -> F,
 ) -> odograph_store::Result<Vec<T>> {
     let mut items = Vec::new();
-    let mut page = Page { after: None, limit: 200 };
+    let mut page = Page {
+        after: None,
+        limit: 200,
+    };
     loop {
         let listed = read(page).await?;
         items.extend(listed.items);
         let Some(next) = listed.next else {
             return Ok(items);
         };
-        page = Page { after: Some(next), limit: 200 };
+        page = Page {
+            after: Some(next),
+            limit: 200,
+        };
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 #[derive(Debug, Args)]
-pub struct Openapi {
+pub(super) struct Openapi {
     /// Where the document goes.
     #[arg(long, default_value = "openapi/openapi.json", value_name = "FILE")]
     output: PathBuf,
@@ -14,13 +14,16 @@ pub struct Openapi {
 }
 
 impl Openapi {
-    pub fn run(&self) -> Result<()> {
+    pub(super) fn run(&self) -> Result<()> {
         let document = odograph_api::openapi_json();
         if self.check {
             let committed = std::fs::read_to_string(&self.output)
                 .with_context(|| format!("cannot read {}", self.output.display()))?;
             if committed != document {
-                bail!("{} differs from the handlers; run `cargo run -- openapi`", self.output.display());
+                bail!(
+                    "{} differs from the handlers; run `cargo run -- openapi`",
+                    self.output.display()
+                );
             }
             println!("{} is what the handlers say.", self.output.display());
             return Ok(());

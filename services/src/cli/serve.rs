@@ -5,22 +5,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, root::Parts, shutdown, worker};
 
-pub async fn serve(config: Config) -> Result<()> {
+pub(super) async fn serve(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
-    let served = serve_until(&parts, shutdown, |url| eprintln!("serving on {url}, documentation at {url}/docs")).await;
+    let served = serve_until(&parts, shutdown, |url| {
+        eprintln!("serving on {url}, documentation at {url}/docs")
+    })
+    .await;
     parts.close().await?;
     served
 }
 
-pub async fn work(config: Config) -> Result<()> {
+pub(super) async fn work(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let worked = worker::run(parts.clone(), shutdown::on_signal()?).await;
     parts.close().await?;
     worked
 }
 
-pub async fn all(config: Config) -> Result<()> {
+pub(super) async fn all(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
     let announce = |url: &str| eprintln!("serving and working on {url}, documentation at {url}/docs");
@@ -49,5 +52,7 @@ pub async fn serve_until(parts: &Parts, shutdown: CancellationToken, ready: impl
     };
     let state = parts.api_state(&url)?;
     ready(&url);
-    odograph_api::serve(state, listener, async move { shutdown.cancelled().await }).await.context("the API failed")
+    odograph_api::serve(state, listener, async move { shutdown.cancelled().await })
+        .await
+        .context("the API failed")
 }

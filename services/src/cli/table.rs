@@ -4,7 +4,14 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_HORIZO
 
 pub fn render(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    if !table.is_tty() {
+        // As wide as a file or a log can bear.
+        table.set_width(150);
+    }
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table.add_rows(rows);
     table
 }

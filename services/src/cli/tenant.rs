@@ -7,7 +7,7 @@ use super::{every, table};
 use crate::{config::Config, root::Parts};
 
 #[derive(Debug, Subcommand)]
-pub enum Tenant {
+pub(super) enum Tenant {
     /// Create a tenant.
     Create {
         /// Its name, unique on this platform.
@@ -33,7 +33,7 @@ fn settings(text: &str) -> Result<TenantSettings, String> {
 }
 
 impl Tenant {
-    pub async fn run(self, config: Config) -> Result<()> {
+    pub(super) async fn run(self, config: Config) -> Result<()> {
         let parts = Parts::open(config).await?;
         let done = self.act(&parts).await;
         parts.close().await?;
@@ -44,14 +44,17 @@ impl Tenant {
         let operator = parts.store.operator();
         match self {
             Self::Create { name, settings } => {
-                let tenant = operator.create_tenant(NewTenant { name, settings }).await.context("the tenant was not created")?;
+                let tenant = operator
+                    .create_tenant(NewTenant { name, settings })
+                    .await
+                    .context("the tenant was not created")?;
                 println!("{}", tenant.id);
             }
             Self::List => {
                 let tenants = every(|page| operator.tenants(page)).await?;
-                let rows = tenants.into_iter().map(|tenant| {
-                    vec![tenant.id.to_string(), tenant.name, tenant.created_at.to_rfc3339()]
-                });
+                let rows = tenants
+                    .into_iter()
+                    .map(|tenant| vec![tenant.id.to_string(), tenant.name, tenant.created_at.to_rfc3339()]);
                 println!("{}", table::render(&["id", "name", "created"], rows));
             }
             Self::Set { tenant, settings } => {

@@ -73,7 +73,9 @@ pub async fn send(
         bar.set_position(batches.progress().0);
     }
     sender.flush().await?;
-    summary.unknown_columns.extend(batches.unknown_columns().iter().cloned());
+    summary
+        .unknown_columns
+        .extend(batches.unknown_columns().iter().cloned());
     bar.finish_and_clear();
     Ok(())
 }
@@ -144,7 +146,14 @@ struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     fn new(parts: &'a Parts, tenant: TenantId, store: &'a TenantStore, run: Uuid) -> Self {
-        Self { parts, tenant, store, run, vehicles: HashMap::new(), waiting: Vec::new() }
+        Self {
+            parts,
+            tenant,
+            store,
+            run,
+            vehicles: HashMap::new(),
+            waiting: Vec::new(),
+        }
     }
 
     async fn take(&mut self, given: &str, payload: Vec<u8>) -> Result<()> {
@@ -175,7 +184,11 @@ impl<'a> Sender<'a> {
 
     async fn flush(&mut self) -> Result<()> {
         if !self.waiting.is_empty() {
-            self.parts.publisher.publish(&self.waiting).await.context("the queue did not take the batches")?;
+            self.parts
+                .publisher
+                .publish(&self.waiting)
+                .await
+                .context("the queue did not take the batches")?;
             self.waiting.clear();
         }
         Ok(())
@@ -208,7 +221,10 @@ impl<'a> Sender<'a> {
             payload: Vec::new(),
             received_at: ReceivedAt::new(self.parts.clock.now()),
         };
-        let mut tally = Tally { received: 1, ..Tally::default() };
+        let mut tally = Tally {
+            received: 1,
+            ..Tally::default()
+        };
         tally.reject(reason, 1);
         Ok(self.store.put_dead_letter(&letter, &tally).await?)
     }

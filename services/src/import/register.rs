@@ -70,7 +70,10 @@ fn scan(path: &Path) -> Result<BTreeMap<String, Found>> {
             continue;
         };
         let at = sample.ts.utc();
-        let found = vehicles.entry(row.vehicle).or_insert_with(|| Found { first: at, drivers: BTreeMap::new() });
+        let found = vehicles.entry(row.vehicle).or_insert_with(|| Found {
+            first: at,
+            drivers: BTreeMap::new(),
+        });
         found.first = found.first.min(at);
         if let Some(driver) = row.driver {
             *found.drivers.entry(driver).or_default() += 1;
@@ -86,9 +89,16 @@ pub(super) async fn generated(
     spec: &FleetSpec,
     summary: &mut Summary,
 ) -> Result<()> {
-    let identity = Identity { name: Some(vehicle.driver.name.clone()), ..Identity::default() };
+    let identity = Identity {
+        name: Some(vehicle.driver.name.clone()),
+        ..Identity::default()
+    };
     let driver = driver(store, &vehicle.driver.external_ref, Some(identity), summary).await?;
-    let register = Register { product: vehicle.product, plan: plan.to_owned(), time_zone: spec.time_zone };
+    let register = Register {
+        product: vehicle.product,
+        plan: plan.to_owned(),
+        time_zone: spec.time_zone,
+    };
     let reference = ExternalRef::parse(vehicle.external_ref.as_str())?;
     insure(store, reference, driver, &register, spec.first_day, summary).await?;
     Ok(())
@@ -107,7 +117,12 @@ async fn driver(
     let Ok(reference) = ExternalRef::parse(name) else {
         return Ok(None);
     };
-    let created = store.create_driver(NewDriver { external_ref: Some(reference), identity }).await?;
+    let created = store
+        .create_driver(NewDriver {
+            external_ref: Some(reference),
+            identity,
+        })
+        .await?;
     summary.drivers_registered += 1;
     Ok(Some(created.id))
 }
@@ -122,7 +137,12 @@ async fn insure(
     summary: &mut Summary,
 ) -> Result<VehicleId> {
     let plan = plan::named_or_example(store, &register.plan).await?;
-    let vehicle = store.create_vehicle(NewVehicle { external_ref: Some(reference), ..NewVehicle::default() }).await?;
+    let vehicle = store
+        .create_vehicle(NewVehicle {
+            external_ref: Some(reference),
+            ..NewVehicle::default()
+        })
+        .await?;
     summary.vehicles_registered += 1;
     let policy = NewPolicy {
         external_ref: None,

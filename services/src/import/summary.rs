@@ -73,18 +73,34 @@ impl fmt::Display for Summary {
             vec!["accepted".to_owned(), tally.accepted.to_string()],
             vec!["duplicate".to_owned(), tally.duplicate.to_string()],
         ];
-        rows.extend(tally.rejected.iter().map(|(reason, n)| vec![format!("rejected: {reason}"), n.to_string()]));
+        rows.extend(
+            tally
+                .rejected
+                .iter()
+                .map(|(reason, n)| vec![format!("rejected: {reason}"), n.to_string()]),
+        );
         if self.sent > self.processed.received {
-            rows.push(vec!["still in the queue".to_owned(), (self.sent - self.processed.received).to_string()]);
+            rows.push(vec![
+                "still in the queue".to_owned(),
+                (self.sent - self.processed.received).to_string(),
+            ]);
         }
         let mut table = table::render(&["outcome", "samples"], rows);
         table::figures(&mut table, &[1]);
         writeln!(f, "{} rows in {} messages", self.rows, self.messages)?;
         if self.vehicles_registered + self.drivers_registered > 0 {
-            writeln!(f, "registered {} vehicles and {} drivers", self.vehicles_registered, self.drivers_registered)?;
+            writeln!(
+                f,
+                "registered {} vehicles and {} drivers",
+                self.vehicles_registered, self.drivers_registered
+            )?;
         }
         if !self.unknown_columns.is_empty() {
-            writeln!(f, "columns this version does not know, kept as they are: {}", join(&self.unknown_columns))?;
+            writeln!(
+                f,
+                "columns this version does not know, kept as they are: {}",
+                join(&self.unknown_columns)
+            )?;
         }
         write!(f, "{table}")
     }

@@ -18,12 +18,7 @@ use super::{Pipeline, derive::Changes};
 
 /// Follows a change of trips through to the premiums. Everything is computed again from what is stored, so it can be
 /// done as often as one likes.
-pub async fn charge(
-    pipeline: &Pipeline,
-    tx: &mut DeriveTx,
-    context: &VehicleContext,
-    changes: &Changes,
-) -> Result<()> {
+pub async fn charge(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleContext, changes: &Changes) -> Result<()> {
     let (Some(first), Some(last)) = (changes.days.first().copied(), changes.days.last().copied()) else {
         return Ok(());
     };
@@ -41,7 +36,9 @@ pub async fn charge(
         score(pipeline, tx, driver, &policies, (first, horizon)).await?;
         for policy in policies {
             let rated = tx.premium_months(policy.id).await?;
-            let reached = rated.into_iter().filter(|month| month.end() > first && month.first_day() <= horizon);
+            let reached = rated
+                .into_iter()
+                .filter(|month| month.end() > first && month.first_day() <= horizon);
             months.extend(reached.map(|month| (policy.id, month)));
         }
     }
@@ -105,8 +102,10 @@ async fn score(
         month = Month::of(month.end());
     }
     let trips: Vec<(NaiveDate, &TripFeatures)> = trips.iter().map(|(day, features)| (*day, features)).collect();
-    let scores: Vec<Score> =
-        days.range(first..=horizon).filter_map(|day| pipeline.model.score(*day, &trips)).collect();
+    let scores: Vec<Score> = days
+        .range(first..=horizon)
+        .filter_map(|day| pipeline.model.score(*day, &trips))
+        .collect();
     let scored: BTreeSet<NaiveDate> = scores.iter().map(|score| score.as_of).collect();
     let stale: Vec<NaiveDate> = tx
         .driver_score_days(driver, first)

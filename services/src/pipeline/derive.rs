@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::{Context as _, Result};
-use chrono::NaiveDate;
+use anyhow::Result;
+use chrono::{NaiveDate, TimeDelta};
 use odograph_domain::{
     batch::RawSample,
     features::QualityMark,
@@ -23,6 +23,7 @@ use odograph_scoring::features::{self, TripInput};
 use odograph_store::{DeriveTx, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 use uuid::Uuid;
 
 use super::{Pipeline, charge};
@@ -37,11 +38,24 @@ pub async fn all_due(
 ) -> Result<u64> {
     let mut derived = 0;
     while !shutdown.is_cancelled() {
-        let Some(tx) = pipeline.store.worker().next_due(pipeline.clock.now(), only, force).await? else {
+        let Some(mut tx) = pipeline
+            .store
+            .worker()
+            .next_due(pipeline.clock.now(), only, force)
+            .await?
+        else {
             break;
         };
         let vehicle = tx.dirty().vehicle;
-        derive(pipeline, tx, force).await.with_context(|| format!("deriving vehicle {vehicle}"))?;
+        match derive(pipeline, &mut tx, force).await {
+            Ok(rest) => tx.commit(rest).await?,
+            Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
+            Err(cause) => {
+                // One vehicle whose data does not derive must not keep the others waiting.
+                error!(vehicle.id = %vehicle, error = format!("{cause:#}"), "a vehicle could not be derived; put off");
+                tx.put_off(PUT_OFF).await?;
+            }
+        }
         derived += 1;
     }
     Ok(derived)
@@ -56,24 +70,31 @@ pub struct Changes {
     pub drivers: BTreeSet<DriverId>,
 }
 
-async fn derive(pipeline: &Pipeline, mut tx: DeriveTx, force: bool) -> Result<()> {
+/// How long a window that failed is left alone.
+const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
+
+/// Derives one window; returns what of it is still to be derived, later.
+async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Option<DirtyWindow>> {
     let context = tx.context().await?;
-    let Rebuilt { window, old, merged, mut trips } = rebuild(&mut tx, &context).await?;
+    let Rebuilt {
+        window,
+        old,
+        merged,
+        mut trips,
+    } = rebuild(tx, &context).await?;
     let silent = force || (tx.dirty().due_at <= pipeline.clock.now() && !tx.dirty().at_once);
     let open = close_last(&mut trips, &old, silent)?;
     let mut records = features_of(&merged, &trips, &context)?;
     let removed = keep_ids(&mut records, &old, pipeline);
-    let changes = replace(&mut tx, &removed, records, &old).await?;
-    charge::charge(pipeline, &mut tx, &context, &changes).await?;
+    let changes = replace(tx, &removed, records, &old).await?;
+    charge::charge(pipeline, tx, &context, &changes).await?;
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
-    let rest = open.map(|window| DirtyWindow {
+    Ok(open.map(|window| DirtyWindow {
         window,
         due_at: pipeline.clock.now() + context.settings.trip.memory(),
         at_once: false,
         ..*tx.dirty()
-    });
-    tx.commit(rest).await?;
-    Ok(())
+    }))
 }
 
 /// A window that holds every trip its change can touch, as it was and as it is now.
@@ -103,7 +124,12 @@ async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext) -> Result<Rebuilt>
         let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
         let grown = window::expand(window, settings, &derived);
         if grown == window {
-            return Ok(Rebuilt { window, old, merged, trips });
+            return Ok(Rebuilt {
+                window,
+                old,
+                merged,
+                trips,
+            });
         }
         window = grown;
     }
@@ -152,23 +178,30 @@ fn features_of(merged: &Merged, trips: &[Assembled], context: &VehicleContext) -
         })
         .collect();
     let features = features::features(&inputs)?;
-    let ranges = trips.iter().filter(|trip| trip.trip.bounds().is_some()).map(|trip| trip.range.clone());
-    let records = inputs.iter().zip(features).zip(ranges).map(|((input, mut features), range)| {
-        let doubled = merged.merged.iter().filter(|index| range.contains(*index)).count();
-        if doubled > 0 {
-            features.marks.insert(QualityMark::Merged, doubled as u32);
-        }
-        TripRecord {
-            // Given by `keep_ids`.
-            id: TripId::from_uuid(Uuid::nil()),
-            vehicle: context.vehicle,
-            driver: driver_of(input, context),
-            bounds: input.bounds,
-            time_zone: input.time_zone,
-            features,
-            version: 1,
-        }
-    });
+    let ranges = trips
+        .iter()
+        .filter(|trip| trip.trip.bounds().is_some())
+        .map(|trip| trip.range.clone());
+    let records = inputs
+        .iter()
+        .zip(features)
+        .zip(ranges)
+        .map(|((input, mut features), range)| {
+            let doubled = merged.merged.iter().filter(|index| range.contains(*index)).count();
+            if doubled > 0 {
+                features.marks.insert(QualityMark::Merged, doubled as u32);
+            }
+            TripRecord {
+                // Given by `keep_ids`.
+                id: TripId::from_uuid(Uuid::nil()),
+                vehicle: context.vehicle,
+                driver: driver_of(input, context),
+                bounds: input.bounds,
+                time_zone: input.time_zone,
+                features,
+                version: 1,
+            }
+        });
     Ok(records.collect())
 }
 
@@ -178,8 +211,11 @@ fn driver_of(input: &TripInput<'_>, context: &VehicleContext) -> Option<DriverId
     for driver in input.samples.iter().filter_map(|sample| sample.driver) {
         *named.entry(driver).or_default() += 1;
     }
-    let most = named.into_iter().max_by_key(|(driver, samples)| (*samples, std::cmp::Reverse(*driver)));
-    most.map(|(driver, _)| driver).or_else(|| context.driver_at(input.bounds.start.utc()))
+    let most = named
+        .into_iter()
+        .max_by_key(|(driver, samples)| (*samples, std::cmp::Reverse(*driver)));
+    most.map(|(driver, _)| driver)
+        .or_else(|| context.driver_at(input.bounds.start.utc()))
 }
 
 /// Each new trip takes the id of the old one it overlaps most, so that a rebuilt trip stays the same trip. Returns the
@@ -207,7 +243,10 @@ fn keep_ids(records: &mut [TripRecord], old: &[StoredTrip], pipeline: &Pipeline)
             record.id = TripId::from_uuid(pipeline.ids.uuid());
         }
     }
-    (0..old.len()).filter(|known| !taken.contains(known)).map(|known| old[known].id).collect()
+    (0..old.len())
+        .filter(|known| !taken.contains(known))
+        .map(|known| old[known].id)
+        .collect()
 }
 
 /// Writes what differs and says what that touches. What is the same as before is not written, and touches nothing.
@@ -236,17 +275,24 @@ async fn replace(
         }
     }
     for record in &changed {
-        changes.days.extend(record.features.mileage.by_day.iter().map(|share| share.day));
+        changes
+            .days
+            .extend(record.features.mileage.by_day.iter().map(|share| share.day));
         changes.days.insert(record.local_day());
         changes.drivers.extend(record.driver);
-        let topic = if record.version > 1 { "trip.corrected" } else { "trip.completed" };
+        let topic = if record.version > 1 {
+            "trip.corrected"
+        } else {
+            "trip.completed"
+        };
         let payload = json!({ "trip": record.id, "vehicle": record.vehicle, "version": record.version,
             "start": record.bounds.start, "end": record.bounds.end, "state": record.state(),
             "billable_m": record.features.mileage.billable_m });
         tx.outbox(topic, &record.id.to_string(), &payload).await?;
     }
     for id in removed {
-        tx.outbox("trip.withdrawn", &id.to_string(), &json!({ "trip": id })).await?;
+        tx.outbox("trip.withdrawn", &id.to_string(), &json!({ "trip": id }))
+            .await?;
     }
     Ok(changes)
 }

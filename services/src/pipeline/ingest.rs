@@ -121,7 +121,11 @@ impl Pipeline {
     /// Resolves vehicle and drivers, drops what may not be kept, validates each sample by itself.
     async fn judge<'a>(&self, tx: &mut WorkerTx, messages: &'a [Message]) -> Result<Judgement<'a>, StoreError> {
         let mut vehicles: Vec<Option<VehicleId>> = Vec::with_capacity(messages.len());
-        for Message { envelope: Envelope { header, .. }, .. } in messages {
+        for Message {
+            envelope: Envelope { header, .. },
+            ..
+        } in messages
+        {
             vehicles.push(match header.vehicle {
                 Some(vehicle) => Some(vehicle),
                 None => tx.resolve_vehicle(header.tenant, &header.vehicle_given).await?,
@@ -133,8 +137,12 @@ impl Pipeline {
             .filter_map(|(message, vehicle)| Some((message.envelope.header.tenant, (*vehicle)?)))
             .collect();
         let wanted: Vec<_> = wanted.into_iter().collect();
-        let contexts: HashMap<VehicleId, VehicleContext> =
-            tx.contexts(&wanted).await?.into_iter().map(|context| (context.vehicle, context)).collect();
+        let contexts: HashMap<VehicleId, VehicleContext> = tx
+            .contexts(&wanted)
+            .await?
+            .into_iter()
+            .map(|context| (context.vehicle, context))
+            .collect();
         let mut judged = Vec::with_capacity(messages.len());
         for (message, vehicle) in messages.iter().zip(vehicles) {
             let context = vehicle.and_then(|vehicle| contexts.get(&vehicle));
@@ -147,13 +155,19 @@ impl Pipeline {
     /// Decides what is new, moves the vehicles' states on, and gathers everything that is to be written.
     async fn settle(&self, tx: &mut WorkerTx, judgement: Judgement<'_>) -> Result<Writes, StoreError> {
         let Judgement { contexts, judged } = judgement;
-        let keys: Vec<LedgerKey> =
-            judged.iter().filter_map(|(_, judged)| Some(judged.batch.as_ref()?.key.clone())).collect();
+        let keys: Vec<LedgerKey> = judged
+            .iter()
+            .filter_map(|(_, judged)| Some(judged.batch.as_ref()?.key.clone()))
+            .collect();
         let touched: BTreeSet<(TenantId, VehicleId)> = keys.iter().map(|key| (key.tenant, key.vehicle)).collect();
         let touched: Vec<_> = touched.into_iter().collect();
         // The states first: their locks keep a second message of the same vehicle out until the ledger is written.
-        let mut states: HashMap<VehicleId, VehicleState> =
-            tx.lock_states(&touched).await?.into_iter().map(|state| (state.vehicle, state)).collect();
+        let mut states: HashMap<VehicleId, VehicleState> = tx
+            .lock_states(&touched)
+            .await?
+            .into_iter()
+            .map(|state| (state.vehicle, state))
+            .collect();
         let mut known = Known::new(tx.ledger(&keys).await?);
         let mut writes = Writes::default();
         for (message, judged) in judged {
@@ -172,8 +186,7 @@ impl Pipeline {
             if let (Some(batch), Some(context)) = (&judged.batch, context)
                 && let Some(state) = states.remove(&batch.key.vehicle)
             {
-                let (state, dirty) =
-                    watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
+                let (state, dirty) = watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
                 writes.dirty.extend(dirty);
                 states.insert(state.vehicle, state);
             }
@@ -185,7 +198,9 @@ impl Pipeline {
             writes.batches.extend(judged.batch);
         }
         for (tenant, vehicle) in touched {
-            writes.states.extend(states.remove(&vehicle).map(|state| (tenant, state)));
+            writes
+                .states
+                .extend(states.remove(&vehicle).map(|state| (tenant, state)));
         }
         Ok(writes)
     }
@@ -200,13 +215,23 @@ impl Pipeline {
     ) -> Result<(), Stop> {
         let Envelope { header, payload } = &message.envelope;
         let mut refusal = Refusal::new(MessageRejection::Poison, format!("processing failed: {}", cause.kind()));
-        refusal.samples = message.decoded.as_ref().map_or(1, |decoded| decoded.samples.len().max(1) as u32);
-        refusal.batch_id = message.decoded.as_ref().ok().map(|decoded| decoded.batch_id.to_string());
+        refusal.samples = message
+            .decoded
+            .as_ref()
+            .map_or(1, |decoded| decoded.samples.len().max(1) as u32);
+        refusal.batch_id = message
+            .decoded
+            .as_ref()
+            .ok()
+            .map(|decoded| decoded.batch_id.to_string());
         // What the vehicle may keep could not be established: only what every product may is kept.
         let buried = intake::refuse(header, refusal, payload, None);
         let writes = Writes {
             dead_letters: buried.dead_letters,
-            imports: import_run(header).map(|run| (header.tenant, run, buried.tally.clone())).into_iter().collect(),
+            imports: import_run(header)
+                .map(|run| (header.tenant, run, buried.tally.clone()))
+                .into_iter()
+                .collect(),
             outcomes: vec![(header.tenant, buried.tally)],
             ..Writes::default()
         };

@@ -33,7 +33,9 @@ pub struct Pipeline {
 
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

@@ -224,7 +224,13 @@ async fn usage_and_scores_make_the_inputs_of_a_premium() {
         .await
         .unwrap();
     assert_eq!(tx.rated_driver(a.policy, february).await.unwrap(), Some(a.driver));
-    let rated: Vec<_> = tx.policies_rated_by(a.driver).await.unwrap().into_iter().map(|policy| policy.id).collect();
+    let rated: Vec<_> = tx
+        .policies_rated_by(a.driver)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|policy| policy.id)
+        .collect();
     assert_eq!(rated, vec![a.policy]);
     assert_eq!(tx.policies().await.unwrap()[0].id, a.policy);
     let inputs = tx.rating_inputs(a.policy, february).await.unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap says where")]
 
+mod crowd;
 #[path = "../support/database.rs"]
 mod database;
 mod derive;

@@ -100,6 +100,11 @@ async fn every_premium_is_its_trace_run_again() {
                 (policy.covered_days(inputs.period), inputs.period.days())
             );
 
+            // A version that was corrected was made from what was known then.
+            if !row.current {
+                continue;
+            }
+            rated += 1;
             let last = inputs.period.end().pred_opt().expect("a day");
             let usage = store
                 .usage_by_policy(policy.id, inputs.period.first_day(), last)
@@ -140,7 +145,6 @@ async fn every_premium_is_its_trace_run_again() {
                     told.text
                 );
             }
-            rated += 1;
         }
     }
     // Four policies, two months.

@@ -137,7 +137,7 @@ async fn everything(api: &Api, token: &str, document: &Value, operations: &[Oper
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
             told.ids.extend(ids(&answer.text));
             told.text.push_str(&answer.text);
-            if answer.json().get("items").is_some() {
+            if answer.json().get("next_cursor").is_some() {
                 let items = json!(api.every(token, path).await).to_string();
                 told.ids.extend(ids(&items));
                 told.text.push_str(&items);

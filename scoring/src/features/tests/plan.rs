@@ -25,7 +25,10 @@ fn a_trip_is_the_same_alone_and_among_others_to_the_bit() {
     assert_eq!(together.len(), 4);
     for (trip, found) in inputs.iter().zip(&together) {
         let alone = features(std::slice::from_ref(trip)).unwrap().remove(0);
-        assert_eq!(serde_json::to_string(&alone).unwrap(), serde_json::to_string(found).unwrap());
+        assert_eq!(
+            serde_json::to_string(&alone).unwrap(),
+            serde_json::to_string(found).unwrap()
+        );
     }
     let turned: Vec<_> = inputs.iter().rev().copied().collect();
     let mut backwards = features(&turned).unwrap();
@@ -40,13 +43,25 @@ fn samples_out_of_order_are_put_in_order() {
     let mut shuffled = samples.clone();
     shuffled.reverse();
     let bounds = input(&samples).bounds;
-    assert_eq!(features(&[TripInput { bounds, ..input(&shuffled) }]).unwrap()[0], one(&samples));
+    assert_eq!(
+        features(&[TripInput {
+            bounds,
+            ..input(&shuffled)
+        }])
+        .unwrap()[0],
+        one(&samples)
+    );
 }
 
 #[test]
 fn payd_keeps_no_behaviour() {
     let samples = full_trip(600);
-    let trip = features(&[TripInput { behaviour_allowed: false, ..input(&samples) }]).unwrap().remove(0);
+    let trip = features(&[TripInput {
+        behaviour_allowed: false,
+        ..input(&samples)
+    }])
+    .unwrap()
+    .remove(0);
     assert!(trip.behaviour.is_none());
     assert_eq!(trip.mileage, one(&samples).mileage);
 }
@@ -74,7 +89,14 @@ fn nights_and_weekends_are_the_insureds() {
         let shift = at(start) - at("2026-03-04T12:00:00Z");
         let mut samples = full_trip(7200);
         samples.iter_mut().for_each(|raw| raw.sample.ts = raw.sample.ts + shift);
-        let b = features(&[TripInput { time_zone: zone, ..input(&samples) }]).unwrap().remove(0).behaviour.unwrap();
+        let b = features(&[TripInput {
+            time_zone: zone,
+            ..input(&samples)
+        }])
+        .unwrap()
+        .remove(0)
+        .behaviour
+        .unwrap();
         ((b.night_share * 100.0).round() / 100.0, b.weekend_share.round())
     };
     // A Wednesday, 21:00 to 23:00 in Berlin.
@@ -97,14 +119,21 @@ fn columns_that_come_at_different_rates() {
     for car in &drive {
         samples.push(full(car));
         samples.extend((1..20).map(|i| {
-            sample(car.s + f64::from(i) / 20.0, |s| (s.accel_x_ms2, s.accel_y_ms2) = (Some(0.1), Some(-0.1)))
+            sample(car.s + f64::from(i) / 20.0, |s| {
+                (s.accel_x_ms2, s.accel_y_ms2) = (Some(0.1), Some(-0.1))
+            })
         }));
     }
     let mixed = one(&samples);
     let plain = one(&drive.iter().map(full).collect::<Vec<_>>());
     assert!((mixed.mileage.billable_m - plain.mileage.billable_m).abs() < 1.0);
     assert_eq!(mixed.mileage.grade, plain.mileage.grade);
-    assert!((mixed.moving_s - plain.moving_s).abs() < 30.0, "{} {}", mixed.moving_s, plain.moving_s);
+    assert!(
+        (mixed.moving_s - plain.moving_s).abs() < 30.0,
+        "{} {}",
+        mixed.moving_s,
+        plain.moving_s
+    );
     assert_eq!(mixed.fix_share, Some(1.0));
     assert!(mixed.behaviour.unwrap().events.is_empty());
 }
@@ -125,9 +154,31 @@ fn any_sample() -> impl Strategy<Value = (i64, [Option<f64>; 9])> {
     let number = |range: std::ops::Range<f64>| prop::option::of(range);
     let lat = prop::option::of(-90.0..90.0_f64);
     let lon = -180.0..180.0_f64;
-    (0_i64..4000, lat, lon, number(0.0..400.0), number(0.0..360.0), number(0.0..1e6), number(-80.0..80.0), number(0.0..99.0))
+    (
+        0_i64..4000,
+        lat,
+        lon,
+        number(0.0..400.0),
+        number(0.0..360.0),
+        number(0.0..1e6),
+        number(-80.0..80.0),
+        number(0.0..99.0),
+    )
         .prop_map(|(s, lat, lon, speed, heading, odometer, accel, hdop)| {
-            (s, [lat, lat.map(|_| lon), speed, heading, odometer, accel, accel, hdop, speed])
+            (
+                s,
+                [
+                    lat,
+                    lat.map(|_| lon),
+                    speed,
+                    heading,
+                    odometer,
+                    accel,
+                    accel,
+                    hdop,
+                    speed,
+                ],
+            )
         })
 }
 

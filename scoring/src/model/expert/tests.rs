@@ -104,7 +104,12 @@ fn reasons_add_up_and_say_what_could_not_be_seen() {
 fn little_driving_is_drawn_towards_the_average() {
     let braking = |km: f64, events: usize| {
         let score = score(&[(day(1), trip(km, events))]).unwrap();
-        score.reasons.iter().find(|reason| reason.code == "harsh_braking").unwrap().points
+        score
+            .reasons
+            .iter()
+            .find(|reason| reason.code == "harsh_braking")
+            .unwrap()
+            .points
     };
     // The same rate of 20 per 100 km costs more the longer it is seen.
     assert!(braking(20.0, 4) > braking(200.0, 40));
@@ -116,15 +121,26 @@ fn little_driving_is_drawn_towards_the_average() {
 #[test]
 fn events_below_the_scoring_threshold_are_recorded_and_do_not_count() {
     let mut mild = trip(100.0, 10);
-    mild.behaviour.as_mut().unwrap().events.iter_mut().for_each(|event| event.peak = 3.0);
-    assert_eq!(score(&[(day(1), mild)]).unwrap().value, score(&[(day(1), trip(100.0, 0))]).unwrap().value);
+    mild.behaviour
+        .as_mut()
+        .unwrap()
+        .events
+        .iter_mut()
+        .for_each(|event| event.peak = 3.0);
+    assert_eq!(
+        score(&[(day(1), mild)]).unwrap().value,
+        score(&[(day(1), trip(100.0, 0))]).unwrap().value
+    );
 }
 
 #[test]
 fn the_documentation_shows_the_table() {
     let mut table = String::from("| factor | unit | weight | average | worst |\n|---|---|---|---|---|\n");
     for f in &FACTORS {
-        table += &format!("| `{}` | {} | {} | {} | {} |\n", f.code, f.unit, f.weight, f.average, f.worst);
+        table += &format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            f.code, f.unit, f.weight, f.average, f.worst
+        );
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/science/score.md");
     let page = std::fs::read_to_string(path).unwrap();

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use odograph_domain::{envelope::Lane, queue::Queue};
 use odograph_store::Store;
 use odograph_tests::TestDb;
+use sqlx::Connection as _;
+use tokio::sync::OnceCell;
 
 use super::suite::{PARTITIONS, Subject};
 
 struct Table {
     database: TestDb,
-    store: Store,
+    store: OnceCell<Store>,
 }
 
 impl Subject for Table {
     async fn open(&self) -> Arc<dyn Queue> {
-        Arc::new(self.store.queue(PARTITIONS))
+        let store = self.store.get_or_init(|| self.database.store()).await;
+        Arc::new(store.queue(PARTITIONS))
     }
 
     async fn put_raw(&self, lane: Lane, partition: u16, bytes: &[u8]) {
@@ -32,17 +35,21 @@ impl Subject for Table {
             .execute(&mut superuser)
             .await
             .unwrap();
+        superuser.close().await.unwrap();
     }
 }
 
 async fn fresh() -> Option<Table> {
-    let database = TestDb::fresh().await;
-    let store = database.store().await;
-    Some(Table { database, store })
+    Some(Table {
+        database: TestDb::fresh().await,
+        store: OnceCell::new(),
+    })
 }
 
 async fn done(table: Table) {
-    table.store.close().await;
+    if let Some(store) = table.store.get() {
+        store.close().await;
+    }
     table.database.finish().await.unwrap();
 }
 

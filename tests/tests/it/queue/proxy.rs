@@ -10,7 +10,7 @@ use tokio::{
     sync::watch,
 };
 
-pub struct Proxy {
+pub(super) struct Proxy {
     port: u16,
     refusing: Arc<AtomicBool>,
     cuts: watch::Sender<u32>,
@@ -18,7 +18,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// To the host and port of an AMQP URL.
-    pub async fn to(url: &str) -> Self {
+    pub(super) async fn to(url: &str) -> Self {
         let target = authority(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -38,17 +38,17 @@ impl Proxy {
     }
 
     /// The same URL by way of the proxy.
-    pub fn url(&self, url: &str) -> String {
+    pub(super) fn url(&self, url: &str) -> String {
         url.replacen(authority(url), &format!("127.0.0.1:{}", self.port), 1)
     }
 
     /// Ends every connection at once, without a word.
-    pub fn cut(&self) {
+    pub(super) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// From now on lets nobody through, or everybody again.
-    pub fn refuse(&self, refuse: bool) {
+    pub(super) fn refuse(&self, refuse: bool) {
         self.refusing.store(refuse, Ordering::Relaxed);
     }
 }

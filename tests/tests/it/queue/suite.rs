@@ -15,23 +15,23 @@ use odograph_domain::{
 };
 use uuid::Uuid;
 
-pub const PARTITIONS: u16 = 2;
+pub(super) const PARTITIONS: u16 = 2;
 /// Long enough for anything that does come; what does not come costs this much time.
 const LONG: Duration = Duration::from_secs(10);
 /// Long enough to believe that nothing comes.
 const SHORT: Duration = Duration::from_millis(400);
 
 /// A queue under test, empty at first.
-pub trait Subject {
+pub(super) trait Subject {
     /// A handle on it, as another process would have: nothing is shared but the queue itself.
     async fn open(&self) -> Arc<dyn Queue>;
 
-    /// Puts bytes in that are no envelope.
+    /// Puts bytes in that are no envelope. Before the first [`Subject::open`]: the embedded database has one connection.
     async fn put_raw(&self, lane: Lane, partition: u16, bytes: &[u8]);
 }
 
 /// A message for the partition, telling its number.
-pub fn message(lane: Lane, partition: u16, number: usize) -> Envelope {
+pub(super) fn message(lane: Lane, partition: u16, number: usize) -> Envelope {
     envelope(lane, partition, format!("{} {number}", lane.as_str()).into_bytes())
 }
 
@@ -59,19 +59,19 @@ fn envelope(lane: Lane, partition: u16, payload: Vec<u8>) -> Envelope {
     Envelope { header, payload }
 }
 
-pub fn messages(lane: Lane, partition: u16, numbers: std::ops::Range<usize>) -> Vec<Envelope> {
+pub(super) fn messages(lane: Lane, partition: u16, numbers: std::ops::Range<usize>) -> Vec<Envelope> {
     numbers.map(|number| message(lane, partition, number)).collect()
 }
 
-pub fn payload(delivery: &Delivery) -> String {
+pub(super) fn payload(delivery: &Delivery) -> String {
     String::from_utf8(Envelope::decode(&delivery.bytes).unwrap().payload).unwrap()
 }
 
-pub fn payloads(deliveries: &[Delivery]) -> Vec<String> {
+pub(super) fn payloads(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(payload).collect()
 }
 
-pub fn told(lane: Lane, numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
+pub(super) fn told(lane: Lane, numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
     numbers
         .into_iter()
         .map(|number| format!("{} {number}", lane.as_str()))
@@ -79,7 +79,7 @@ pub fn told(lane: Lane, numbers: impl IntoIterator<Item = usize>) -> Vec<String>
 }
 
 /// Receives until there are `count`, at most `max` at a time.
-pub async fn receive(consumer: &mut dyn Consumer, count: usize, max: usize) -> Vec<Delivery> {
+pub(super) async fn receive(consumer: &mut dyn Consumer, count: usize, max: usize) -> Vec<Delivery> {
     let deadline = Instant::now() + LONG;
     let mut all = Vec::new();
     while all.len() < count {
@@ -99,18 +99,18 @@ pub async fn receive(consumer: &mut dyn Consumer, count: usize, max: usize) -> V
     all
 }
 
-pub async fn acknowledge(consumer: &mut dyn Consumer, deliveries: &[Delivery]) {
+pub(super) async fn acknowledge(consumer: &mut dyn Consumer, deliveries: &[Delivery]) {
     let receipts: Vec<_> = deliveries.iter().map(|delivery| delivery.receipt).collect();
     consumer.acknowledge(&receipts).await.unwrap();
 }
 
-pub async fn nothing_comes(consumer: &mut dyn Consumer) {
+pub(super) async fn nothing_comes(consumer: &mut dyn Consumer) {
     let some = consumer.receive(10, SHORT).await.unwrap();
     assert!(some.is_empty(), "{:?}", payloads(&some));
 }
 
 /// Waits until the depth is this.
-pub async fn depth_becomes(queue: &dyn Queue, wanted: u64) {
+pub(super) async fn depth_becomes(queue: &dyn Queue, wanted: u64) {
     let deadline = Instant::now() + LONG;
     loop {
         let depth = queue.depth().await.unwrap();
@@ -122,7 +122,7 @@ pub async fn depth_becomes(queue: &dyn Queue, wanted: u64) {
     }
 }
 
-pub async fn what_was_published_is_there_for_others(subject: &impl Subject) {
+pub(super) async fn what_was_published_is_there_for_others(subject: &impl Subject) {
     let queue = subject.open().await;
     queue.publish(&messages(Lane::Live, 0, 0..50)).await.unwrap();
     drop(queue);
@@ -138,7 +138,7 @@ pub async fn what_was_published_is_there_for_others(subject: &impl Subject) {
     consumer.close().await.unwrap();
 }
 
-pub async fn order_holds_within_partition_and_lane(subject: &impl Subject) {
+pub(super) async fn order_holds_within_partition_and_lane(subject: &impl Subject) {
     let queue = subject.open().await;
     for start in (0..300).step_by(75) {
         queue
@@ -157,7 +157,7 @@ pub async fn order_holds_within_partition_and_lane(subject: &impl Subject) {
     consumer.close().await.unwrap();
 }
 
-pub async fn urgent_comes_before_live_before_bulk(subject: &impl Subject) {
+pub(super) async fn urgent_comes_before_live_before_bulk(subject: &impl Subject) {
     let queue = subject.open().await;
     for lane in [Lane::Bulk, Lane::Live, Lane::Urgent] {
         queue.publish(&messages(lane, 0, 0..3)).await.unwrap();
@@ -182,7 +182,7 @@ pub async fn urgent_comes_before_live_before_bulk(subject: &impl Subject) {
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn what_was_not_acknowledged_comes_again_after_close_in_order(subject: &impl Subject) {
+pub(super) async fn what_was_not_acknowledged_comes_again_after_close_in_order(subject: &impl Subject) {
     let queue = subject.open().await;
     queue.publish(&messages(Lane::Live, 0, 0..120)).await.unwrap();
     queue.publish(&messages(Lane::Bulk, 0, 0..5)).await.unwrap();
@@ -218,7 +218,7 @@ pub async fn what_was_not_acknowledged_comes_again_after_close_in_order(subject:
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn what_a_lost_consumer_held_comes_again(subject: &impl Subject) {
+pub(super) async fn what_a_lost_consumer_held_comes_again(subject: &impl Subject) {
     let queue = subject.open().await;
     queue.publish(&messages(Lane::Live, 0, 0..60)).await.unwrap();
     let mut consumer = queue.consume(0).await.unwrap();
@@ -236,7 +236,7 @@ pub async fn what_a_lost_consumer_held_comes_again(subject: &impl Subject) {
     consumer.close().await.unwrap();
 }
 
-pub async fn what_was_acknowledged_never_comes_again(subject: &impl Subject) {
+pub(super) async fn what_was_acknowledged_never_comes_again(subject: &impl Subject) {
     let queue = subject.open().await;
     queue.publish(&messages(Lane::Bulk, 0, 0..30)).await.unwrap();
     let mut consumer = queue.consume(0).await.unwrap();
@@ -253,7 +253,7 @@ pub async fn what_was_acknowledged_never_comes_again(subject: &impl Subject) {
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn what_was_received_does_not_come_twice_to_the_same_consumer(subject: &impl Subject) {
+pub(super) async fn what_was_received_does_not_come_twice_to_the_same_consumer(subject: &impl Subject) {
     let queue = subject.open().await;
     queue.publish(&messages(Lane::Live, 0, 0..3)).await.unwrap();
     let mut consumer = queue.consume(0).await.unwrap();
@@ -270,7 +270,7 @@ pub async fn what_was_received_does_not_come_twice_to_the_same_consumer(subject:
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn receive_waits_for_the_first_and_no_longer(subject: &impl Subject) {
+pub(super) async fn receive_waits_for_the_first_and_no_longer(subject: &impl Subject) {
     let queue = subject.open().await;
     let mut consumer = queue.consume(0).await.unwrap();
     let start = Instant::now();
@@ -296,7 +296,7 @@ pub async fn receive_waits_for_the_first_and_no_longer(subject: &impl Subject) {
     consumer.close().await.unwrap();
 }
 
-pub async fn partitions_do_not_touch_each_other(subject: &impl Subject) {
+pub(super) async fn partitions_do_not_touch_each_other(subject: &impl Subject) {
     let queue = subject.open().await;
     assert_eq!(queue.partitions(), PARTITIONS);
     for number in 0..10 {
@@ -318,11 +318,11 @@ pub async fn partitions_do_not_touch_each_other(subject: &impl Subject) {
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn bytes_pass_untouched(subject: &impl Subject) {
-    let queue = subject.open().await;
+pub(super) async fn bytes_pass_untouched(subject: &impl Subject) {
     let every_byte: Vec<u8> = (0..=255).collect();
     subject.put_raw(Lane::Live, 0, &every_byte).await;
     subject.put_raw(Lane::Live, 0, b"{ no envelope").await;
+    let queue = subject.open().await;
     let large: Vec<u8> = (0_u32..3_000_000)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
@@ -347,7 +347,7 @@ pub async fn bytes_pass_untouched(subject: &impl Subject) {
     consumer.close().await.unwrap();
 }
 
-pub async fn depth_counts_what_is_not_acknowledged(subject: &impl Subject) {
+pub(super) async fn depth_counts_what_is_not_acknowledged(subject: &impl Subject) {
     let queue = subject.open().await;
     depth_becomes(&*queue, 0).await;
     for (lane, partition) in [(Lane::Urgent, 0), (Lane::Live, 1), (Lane::Bulk, 0)] {
@@ -371,7 +371,7 @@ pub async fn depth_counts_what_is_not_acknowledged(subject: &impl Subject) {
     depth_becomes(&*queue, 0).await;
 }
 
-pub async fn publishers_at_once_keep_their_own_order(subject: &impl Subject) {
+pub(super) async fn publishers_at_once_keep_their_own_order(subject: &impl Subject) {
     const PUBLISHERS: usize = 8;
     const EACH: usize = 40;
     let queue = subject.open().await;
