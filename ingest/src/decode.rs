@@ -342,12 +342,9 @@ fn explain(raw: &RawValue) -> BadSample {
     let Some(given) = fields.get("ts") else {
         return malformed(None, FieldError::NoTime.to_string());
     };
-    let ts = serde_json::from_str::<String>(given.get())
-        .ok()
-        .and_then(|text| parse_ts(&text).ok());
-    let Some(ts) = ts else {
-        let got: String = given.get().chars().take(40).collect();
-        return malformed(None, FieldError::Time(got).to_string());
+    let text = serde_json::from_str::<String>(given.get()).ok();
+    let Some(ts) = text.as_deref().and_then(|text| parse_ts(text).ok()) else {
+        return malformed(None, FieldError::Time(given_for_time(text, given)).to_string());
     };
     let mut sample = Sample::at(ts);
     for (name, given) in fields.iter().filter(|(name, _)| *name != "ts") {
@@ -371,6 +368,21 @@ fn explain(raw: &RawValue) -> BadSample {
         }
     }
     malformed(Some(ts), "does not read as a sample".to_owned())
+}
+
+/// What was given in the place of a time: shown if it is like a date or a mere word, for any figure or code could stand
+/// there by mistake that may not be kept, such as that of the column beside it.
+fn given_for_time(text: Option<String>, given: &RawValue) -> String {
+    let like_a_date = |text: &str| {
+        let start = text.as_bytes();
+        start.len() > 4 && start[..4].iter().all(u8::is_ascii_digit) && start[4] == b'-'
+    };
+    match text {
+        Some(text) if like_a_date(&text) || !text.contains(|c: char| c.is_numeric()) => {
+            format!("{:?}", text.chars().take(40).collect::<String>())
+        }
+        _ => kind_of(given).to_owned(),
+    }
 }
 
 fn read_impact(raw: &RawValue) -> Result<Impact, BadSample> {

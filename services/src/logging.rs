@@ -1,5 +1,7 @@
 //! Structured logs on standard error; standard output belongs to the commands.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, Result};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -8,7 +10,8 @@ use crate::config::{Log, LogFormat};
 pub fn start(log: &Log) -> Result<()> {
     let filter =
         EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?} does not read", log.filter))?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.try_init(),

@@ -86,11 +86,16 @@ pub async fn kill(mut child: Child) {
     child.wait().await.expect("a process that is gone");
 }
 
+/// Sends a signal by its name.
+pub async fn signal(child: &Child, name: &str) {
+    let id = child.id().expect("a running process").to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await;
+    assert!(sent.expect("kill").success(), "kill -{name} {id}");
+}
+
 /// Asks to stop, and waits until it has.
 pub async fn terminate(child: Child) -> Told {
-    let id = child.id().expect("a running process").to_string();
-    let asked = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
-    assert!(asked.success(), "kill -TERM {id}: {asked}");
+    signal(&child, "TERM").await;
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     Told::from(output.expect("a process that stops when asked").expect("its output"))
 }

@@ -22,7 +22,8 @@ const MILEAGE: [(&str, Reader); 7] = [
     (column::LON, |s| s.lon),
     (column::HDOP, |s| s.hdop),
     (column::ACCURACY, |s| s.accuracy_m),
-    (column::SPEED, |s| s.speed_kmh),
+    // A sensor at rest may read a little below 0.
+    (column::SPEED, |s| s.speed_kmh.map(|kmh| kmh.max(0.0))),
     (column::ODOMETER, |s| s.odometer_km),
     (column::LIMIT, |s| s.speed_limit_kmh),
 ];

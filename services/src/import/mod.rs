@@ -11,7 +11,7 @@ use odograph_domain::{
     outcome::{SampleRejection, Tally},
     time::ReceivedAt,
 };
-use odograph_ingest::file::{self, BadRow, BatchOptions, Gathered};
+use odograph_ingest::file::{self, BadRow, BatchOptions, FileError, Gathered};
 use odograph_store::TenantStore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ pub async fn send(
     let rows = match file::open(file) {
         Ok(rows) => rows,
         Err(cause) => {
-            summary.broken.push(cause.to_string());
+            summary.broken.push(told(file, &cause));
             return Ok(());
         }
     };
@@ -68,7 +68,7 @@ pub async fn send(
                 summary.refuse();
                 sender.refuse(&row).await?;
             }
-            Err(cause) => summary.broken.push(format!("{}: {cause}", file.display())),
+            Err(cause) => summary.broken.push(told(file, &cause)),
         }
         bar.set_position(batches.progress().0);
     }
@@ -78,6 +78,13 @@ pub async fn send(
         .extend(batches.unknown_columns().iter().cloned());
     bar.finish_and_clear();
     Ok(())
+}
+
+fn told(file: &Path, cause: &FileError) -> String {
+    match cause {
+        FileError::Open { .. } | FileError::Kind { .. } => cause.to_string(),
+        _ => format!("{}: {cause}", file.display()),
+    }
 }
 
 /// Registers a generated fleet and sends what its devices do, in the order they do.

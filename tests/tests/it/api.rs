@@ -438,7 +438,7 @@ async fn a_batch_becomes_a_trip_a_score_and_a_premium() {
             &format!("/v1/policies/car-1-policy/usage?from={0}&to={0}", day(&trips[0])),
         )
         .await;
-    let metres = usage.json()["items"][0]["metres"].as_i64().expect("metres");
+    let metres = usage.json()["days"][0]["metres"].as_i64().expect("metres");
     assert!((metres as f64 / 1000.0 - km).abs() < 0.001, "{usage:?}");
     platform.end().await;
 }

@@ -65,10 +65,11 @@ async fn every_command_says_what_it_does() {
         .and_then(|(_, rest)| rest.split_once("Options:"))
         .expect("commands")
         .0;
-    let names: Vec<&str> = commands
+    // A description that goes on in a second line is indented further.
+    let named = commands
         .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let names: Vec<&str> = named.filter_map(|line| line.split_whitespace().next()).collect();
     for wanted in [
         "demo", "serve", "work", "all", "migrate", "import", "openapi", "tenant", "client",
     ] {
@@ -104,11 +105,7 @@ async fn an_unknown_setting_is_an_error_that_names_it() {
     let told = run(odograph(&["tenant", "list"]).env("ODOGRAPH__API__BIND", "nowhere"))
         .await
         .failed();
-    assert!(
-        told.err.contains("nowhere") || told.err.contains("bind"),
-        "{}",
-        told.err
-    );
+    assert!(told.err.to_lowercase().contains("bind"), "{}", told.err);
     let told = run(&mut odograph(&["--config", "/nonexistent.toml", "migrate"]))
         .await
         .failed();

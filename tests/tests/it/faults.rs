@@ -7,7 +7,7 @@ use odograph_domain::id::TenantId;
 use odograph_tests::{
     Backend,
     platform::{Insured, Platform, Queue},
-    process::{Told, kill, odograph, run, terminate},
+    process::{Told, kill, odograph, run, signal, terminate},
     snapshot::Snapshot,
     telemetry::{Rows, small_fleet},
 };
@@ -158,6 +158,42 @@ async fn assert_nothing_lost_or_doubled(platform: &Platform, tenant: TenantId, f
     assert_eq!(outcomes.rejected_total(), 0, "{outcomes:?}");
 }
 
+/// A worker that stands still for longer than its lease lasts, and then goes on with what it held: another has taken that
+/// up in the meantime, and the late commit must be refused.
+async fn frozen_worker(queue: Queue) {
+    let Some(mut platform) = platform(queue).await else {
+        return;
+    };
+    let fleet = fleet();
+    let file = fleet.rows.write(platform.folder(), "fleet.csv");
+    let wanted = undisturbed(&mut platform, &fleet, &file).await;
+    let tenant = platform.tenant("disturbed").await;
+    platform.insure(tenant, &fleet.insured).await;
+    import(&platform, "disturbed", &file).await.succeeded();
+    let all = fleet.rows.rows.len() as u64;
+    let frozen = start(&platform, &["work"]);
+    let mut rng = ChaCha8Rng::seed_from_u64(10);
+    for part in 1..=3 {
+        accepted(&platform, tenant, all * part / 8).await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..40))).await;
+        signal(&frozen, "STOP").await;
+        let other = start(&platform, &["work"]);
+        // Longer than a lease.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let before = platform.outcomes(tenant).await.accepted;
+        accepted(&platform, tenant, (before + 1).min(all)).await;
+        signal(&frozen, "CONT").await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..200))).await;
+        kill(other).await;
+    }
+    accepted(&platform, tenant, all).await;
+    assert!(terminate(frozen).await.status.success());
+    finish(&platform, tenant, &fleet).await;
+    assert_nothing_lost_or_doubled(&platform, tenant, &fleet).await;
+    wanted.assert_same(&platform.snapshot(tenant).await, "undisturbed and frozen");
+    platform.end().await;
+}
+
 async fn killed_importer(queue: Queue) {
     let Some(mut platform) = platform(queue).await else {
         return;
@@ -200,6 +236,16 @@ async fn workers_killed_in_the_middle_change_nothing_over_rabbit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_killed_in_the_middle_change_nothing_over_the_table() {
     killed_workers(Queue::Table).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_frozen_past_its_lease_changes_nothing_over_rabbit() {
+    frozen_worker(Queue::Rabbit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_frozen_past_its_lease_changes_nothing_over_the_table() {
+    frozen_worker(Queue::Table).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ fn bad_samples() -> Vec<Value> {
         with(701, "accel_x_ms2", json!("3.1415926 telltale")),
         with(702, "accel_x_ms2", json!(314_159_260.0)),
         with(703, "lat", Value::Null),
-        with(704, "ts", json!("telltale")),
+        with(704, "ts", json!("P0420XYZ")),
         with(705, "engine_rpm", json!(-42_424_242)),
         with(706, "heading_deg", json!([123.45678])),
         with(707, "lat", json!({ "telltale": 3.1415926 })),
