@@ -42,13 +42,18 @@ $$;
 CREATE FUNCTION queue_receive(generation integer, partition integer, in_flight bigint[], most integer)
 RETURNS TABLE (id bigint, lane smallint, bytes bytea, redelivered boolean)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    WITH waiting AS MATERIALIZED (
+    WITH next AS MATERIALIZED (
         SELECT m.id, m.lane, m.bytes
         FROM public.queue_message m
         WHERE m.generation = queue_receive.generation AND m.partition = queue_receive.partition
           AND m.id <> ALL (queue_receive.in_flight)
         ORDER BY m.lane, m.id
         LIMIT queue_receive.most
+    ), waiting AS MATERIALIZED (
+        -- The first, and as many more as 32 MiB hold: a few large ones must not fill a worker's memory.
+        SELECT w.id, w.lane, w.bytes
+        FROM (SELECT n.*, sum(length(n.bytes)) OVER (ORDER BY n.lane, n.id) - length(n.bytes) AS before FROM next n) w
+        WHERE w.before < 33554432
     ), before AS MATERIALIZED (
         SELECT k.lane, k.handed_out
         FROM public.queue_mark k

@@ -12,6 +12,33 @@ SELECT protect_table('partition_lease', '{
     "rls": "functions", "class": "operational", "purpose": "insurance contract", "retention": "life of the queue",
     "export": "no", "erasure": "none: no person in it", "rebuild": "no", "audit": "no", "roles": {}}');
 
+-- Who is there to share the partitions, also while it holds none.
+CREATE TABLE worker_presence (
+    worker_id uuid PRIMARY KEY,
+    until     timestamptz NOT NULL
+);
+SELECT protect_table('worker_presence', '{
+    "rls": "functions", "class": "operational", "purpose": "insurance contract", "retention": "a day",
+    "export": "no", "erasure": "none: no person in it", "rebuild": "no", "audit": "no", "roles": {}}');
+
+-- Says that a worker is there until then, forgets who has long been gone, and tells who is there.
+CREATE FUNCTION worker_attend(worker uuid, at timestamptz, until timestamptz)
+RETURNS TABLE (worker_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    DELETE FROM public.worker_presence p WHERE p.until < at - interval '1 day';
+    INSERT INTO public.worker_presence AS p (worker_id, until) VALUES (worker, worker_attend.until)
+    ON CONFLICT ON CONSTRAINT worker_presence_pkey DO UPDATE SET until = excluded.until;
+    RETURN QUERY SELECT p.worker_id FROM public.worker_presence p WHERE p.until > at ORDER BY 1;
+END
+$$;
+
+CREATE FUNCTION worker_leave(worker uuid)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    DELETE FROM public.worker_presence p WHERE p.worker_id = worker
+$$;
+
 CREATE FUNCTION lease_acquire(worker uuid, partitions integer, want integer, at timestamptz, until timestamptz)
 RETURNS TABLE (partition integer, epoch bigint, lease_until timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -62,15 +89,9 @@ RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, publ
     FOR SHARE
 $$;
 
-CREATE FUNCTION lease_owners(at timestamptz)
-RETURNS TABLE (partition integer, worker_id uuid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT l.partition, l.worker_id FROM public.partition_lease l
-    WHERE l.worker_id IS NOT NULL AND l.lease_until > at
-    ORDER BY l.partition
-$$;
-
-REVOKE ALL ON FUNCTION lease_acquire, lease_renew, lease_release, lease_fence, lease_owners FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION lease_acquire, lease_renew, lease_release, lease_fence, lease_owners TO odograph_worker;
+REVOKE ALL ON FUNCTION lease_acquire, lease_renew, lease_release, lease_fence, worker_attend, worker_leave
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lease_acquire, lease_renew, lease_release, lease_fence, worker_attend, worker_leave
+    TO odograph_worker;
 
 RESET ROLE;

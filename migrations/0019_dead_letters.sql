@@ -66,6 +66,7 @@ CREATE FUNCTION quarantine_put(id uuid, reason text, sealed bytea, at timestampt
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     INSERT INTO public.quarantine (id, reason, sealed, received_at)
     VALUES (quarantine_put.id, quarantine_put.reason, quarantine_put.sealed, at)
+    ON CONFLICT ON CONSTRAINT quarantine_pkey DO NOTHING
 $$;
 REVOKE ALL ON FUNCTION quarantine_put FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION quarantine_put TO odograph_worker;

@@ -85,6 +85,15 @@ pub struct LedgerKey {
     pub batch_id: BatchId,
 }
 
+/// What the ledger holds under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// As [`NewBatch::content_hash`].
+    pub content_hash: [u8; 32],
+    /// The message that brought it.
+    pub message: MessageId,
+}
+
 /// A batch to be written: ledger row, journal rows (one per subject) and impacts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBatch {

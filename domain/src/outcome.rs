@@ -85,6 +85,8 @@ named! {
         /// Accepted, with some samples rejected.
         AcceptedInPart = "accepted_in_part",
         Duplicate = "duplicate",
+        /// The same message from the queue again, after a commit that was not acknowledged: counted the first time.
+        Redelivered = "redelivered",
         Rejected = "rejected",
     }
 }

@@ -41,7 +41,7 @@ pub struct Judged {
 /// before minimisation, so that it does not depend on the cover; nothing reaches a dead letter before minimisation.
 pub fn judge(
     header: &Header,
-    decoded: Decoded,
+    decoded: &Decoded,
     context: &VehicleContext,
     drivers: &BTreeMap<String, DriverId>,
 ) -> Judged {
@@ -55,9 +55,9 @@ pub fn judge(
         );
         refusal.batch_id = Some(decoded.batch_id.to_string());
         refusal.samples = decoded.samples.len() as u32;
-        return refuse_with(header, refusal, batch_json(&decoded, context), context);
+        return refuse_with(header, refusal, batch_json(decoded, context), context);
     }
-    let mut sorter = Sorter::new(header, &decoded, context, drivers);
+    let mut sorter = Sorter::new(header, decoded, context, drivers);
     let batch_driver = decoded.driver.as_deref().and_then(|name| drivers.get(name)).copied();
     for sample in decoded.samples.iter() {
         match sample {
@@ -398,6 +398,13 @@ pub fn settle(judged: Judged, verdict: Verdict, header: &Header, payload: &[u8],
                 ..judged
             }
         }
+        Verdict::Redelivered => Judged {
+            batch: None,
+            dead_letters: Vec::new(),
+            tally: Tally::default(),
+            outcome: MessageOutcome::Redelivered,
+            ..judged
+        },
         Verdict::Conflict => {
             let detail = "the vehicle has sent other content under this batch_id before; wanted the same or a new id";
             let mut refusal = Refusal::new(MessageRejection::BatchConflict, detail);

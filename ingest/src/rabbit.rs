@@ -30,6 +30,9 @@ use odograph_domain::{
 
 use self::{consumer::RabbitConsumer, link::Link, publisher::Publishing, topology::Topology};
 
+/// For the broker to answer a request on a live connection. Every request is bounded: one that is under way while its
+/// connection ends may never be answered at all.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long a caller waits for a lost broker before it is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -196,12 +199,7 @@ impl Queue for RabbitQueue {
     /// when nothing is being consumed.
     async fn depth(&self) -> Result<u64, QueueError> {
         let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
-        let waiting = self
-            .shared
-            .topology
-            .waiting(&connection)
-            .await
-            .map_err(unavailable("counting messages"))?;
+        let waiting = answered("counting messages", self.shared.topology.waiting(&connection)).await?;
         Ok(waiting + self.shared.held.total())
     }
 }
@@ -229,9 +227,17 @@ impl Held {
     }
 }
 
-/// What lapin says went wrong, as the port says it. Its messages hold host names at most, never credentials.
-fn unavailable(doing: &str) -> impl Fn(lapin::Error) -> QueueError + '_ {
-    move |error| QueueError::Unavailable(format!("{doing}: {error}"))
+/// Waits for what was asked of the broker; what goes wrong, as the port says it. The messages of lapin hold host names at
+/// most, never credentials.
+async fn answered<T>(doing: &str, work: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
+    match tokio::time::timeout(ANSWER, work).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(QueueError::Unavailable(format!("{doing}: {error}"))),
+        Err(_) => Err(QueueError::Unavailable(format!(
+            "{doing}: no answer from the broker for {} s",
+            ANSWER.as_secs()
+        ))),
+    }
 }
 
 #[cfg(test)]

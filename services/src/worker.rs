@@ -1,7 +1,7 @@
 //! The worker role: holds partitions by lease, processes what their queues bring, and derives the trips that are due.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -67,7 +67,13 @@ async fn hold_partitions(
     let mut held: BTreeMap<u16, Held> = BTreeMap::new();
     while !shutdown.is_cancelled() {
         match share(parts, worker).await {
-            Ok(current) => adjust(&mut held, current, parts, pipeline, shutdown).await,
+            Ok(Share { keep, give }) => {
+                adjust(&mut held, keep, parts, pipeline, shutdown).await;
+                // Only now that nobody here works on them any more.
+                if let Err(cause) = parts.store.leases().release(&give).await {
+                    warn!(error = %cause, "could not give partitions back; they run out");
+                }
+            }
             Err(cause) => warn!(error = %cause, "could not renew the leases; trying again"),
         }
         tokio::select! {
@@ -81,23 +87,30 @@ async fn hold_partitions(
     let leases = parts.store.leases();
     let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
     let last = leases.renew(worker, parts.clock.now(), ttl).await?;
-    Ok(leases.release(&last).await?)
+    leases.release(&last).await?;
+    Ok(leases.leave(worker).await?)
+}
+
+/// What a worker goes on with, and what it gives to others.
+struct Share {
+    keep: Vec<Lease>,
+    give: Vec<Lease>,
 }
 
 /// Renews what this worker holds and takes what is free, up to its fair share: all partitions over all live workers,
 /// rounded up. With more than that, it gives some back so that a worker that came later gets its part.
-async fn share(parts: &Parts, worker: WorkerId) -> Result<Vec<Lease>, StoreError> {
+async fn share(parts: &Parts, worker: WorkerId) -> Result<Share, StoreError> {
     let (leases, now) = (parts.store.leases(), parts.clock.now());
     let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
-    let mut mine = leases.renew(worker, now, ttl).await?;
-    let mut workers: BTreeSet<WorkerId> = leases.owners(now).await?.into_iter().map(|(_, owner)| owner).collect();
-    workers.insert(worker);
-    let fair = usize::from(parts.queue.partitions()).div_ceil(workers.len());
-    if mine.len() < fair {
-        let want = (fair - mine.len()) as u16;
-        mine.extend(leases.acquire(worker, parts.queue.partitions(), want, now, ttl).await?);
+    let workers = leases.attend(worker, now, ttl).await?.len().max(1);
+    let fair = usize::from(parts.queue.partitions()).div_ceil(workers);
+    let mut keep = leases.renew(worker, now, ttl).await?;
+    if keep.len() < fair {
+        let want = (fair - keep.len()) as u16;
+        keep.extend(leases.acquire(worker, parts.queue.partitions(), want, now, ttl).await?);
     }
-    Ok(mine)
+    let give = keep.split_off(fair.min(keep.len()));
+    Ok(Share { keep, give })
 }
 
 /// Starts work on partitions that were gained and ends it on those that were lost.

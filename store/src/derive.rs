@@ -265,6 +265,11 @@ impl DeriveTx {
         usage_days(&mut self.tx, tenant, policy, from, to).await
     }
 
+    /// Makes whoever else rates the policy wait. Call it before its inputs are read, in the order of the policies' ids.
+    pub async fn lock_policy(&mut self, policy: PolicyId) -> Result<()> {
+        premiums::lock_policy(&mut self.tx, policy).await
+    }
+
     /// As [`crate::TenantStore::rating_inputs`].
     pub async fn rating_inputs(&mut self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
         let tenant = self.dirty.tenant;

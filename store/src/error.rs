@@ -47,6 +47,19 @@ impl StoreError {
         }
     }
 
+    /// Whether what was to be written is at fault, and not the database, the schema, a right or a key: only then can a
+    /// message be called poison.
+    pub fn blames_data(&self) -> bool {
+        match self {
+            Self::Invalid { .. } | Self::Conflict { .. } | Self::Database(sqlx::Error::Encode(_)) => true,
+            // Data exceptions and exceeded limits.
+            Self::Database(sqlx::Error::Database(refusal)) => refusal
+                .code()
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("54")),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without anything else being done.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -72,7 +85,7 @@ impl From<sqlx::Error> for StoreError {
                         detail: refusal.message().to_owned(),
                     },
                     // Deadlock, serialisation, lock timeout, shutdown, and the classes of lost connections and lacking means.
-                    "40P01" | "40001" | "55P03" | "57P01" | "57P02" | "57P03" => {
+                    "25P03" | "57P05" | "40P01" | "40001" | "55P03" | "57P01" | "57P02" | "57P03" => {
                         Self::Unavailable(refusal.message().to_owned())
                     }
                     code if code.starts_with("08") || code.starts_with("53") => {

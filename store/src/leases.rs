@@ -37,6 +37,30 @@ impl Leases {
         Self { store }
     }
 
+    /// Says that the worker is there for `ttl` to come, with or without partitions, and tells who is there, itself included.
+    pub async fn attend(&self, worker: WorkerId, now: DateTime<Utc>, ttl: TimeDelta) -> Result<Vec<WorkerId>> {
+        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        let workers = sqlx::query_scalar!(
+            r#"SELECT worker_id AS "worker_id!" FROM worker_attend($1, $2, $3)"#,
+            worker.uuid(),
+            now,
+            now + ttl,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(workers.into_iter().map(WorkerId::from).collect())
+    }
+
+    /// The worker is there no more. What it holds is to be released beforehand.
+    pub async fn leave(&self, worker: WorkerId) -> Result<()> {
+        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        sqlx::query!("SELECT worker_leave($1)", worker.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Takes up to `want` partitions that nobody holds or whose lease has run out; gives back those newly taken. One that
     /// is being committed to at this moment is passed by.
     pub async fn acquire(
@@ -94,21 +118,5 @@ impl Leases {
             .await?;
         }
         Ok(tx.commit().await?)
-    }
-
-    /// Who holds which partition now: for a fair share.
-    pub async fn owners(&self, now: DateTime<Utc>) -> Result<Vec<(u16, WorkerId)>> {
-        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
-        let rows = sqlx::query!(
-            r#"SELECT partition AS "partition!", worker_id AS "worker_id!" FROM lease_owners($1)"#,
-            now
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        let read = |partition: i32| u16::try_from(partition).map_err(StoreError::corrupt);
-        rows.into_iter()
-            .map(|row| Ok((read(row.partition)?, row.worker_id.into())))
-            .collect()
     }
 }

@@ -124,10 +124,19 @@ impl TenantStore {
         Ok(inputs)
     }
 
-    /// Keeps a premium: a new version where it differs from the current one, else nothing new.
+    /// Keeps a premium: a new version where it differs from the current one, else nothing new. A conflict where the inputs
+    /// have changed since they were read: rate again.
     pub async fn put_premium(&self, policy: PolicyId, rated: &RatedPremium) -> Result<PremiumRow> {
         let caller = self.caller();
         let mut tx = self.begin().await?;
+        lock_policy(&mut tx, policy).await?;
+        if rating_inputs(&mut tx, self.tenant_id(), policy, rated.inputs.period).await? != rated.inputs {
+            let detail = "what it follows from has changed just now; rate again".to_owned();
+            return Err(StoreError::Conflict {
+                kind: "premium",
+                detail,
+            });
+        }
         let (row, _) = put_premium(&mut tx, &caller, policy, rated).await?;
         caller.audit(&mut tx, "rate", "premium", row.id.uuid()).await?;
         tx.commit().await?;
@@ -238,6 +247,16 @@ pub(crate) async fn premium_months(conn: &mut PgConnection, tenant: TenantId, po
     Ok(months.into_iter().map(Month::of).collect())
 }
 
+pub(crate) async fn lock_policy(conn: &mut PgConnection, policy: PolicyId) -> Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('premium/' || $1, 0)) AS locked",
+        policy.to_string(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
 /// The premium's row, and whether it was written now.
 pub(crate) async fn put_premium(
     conn: &mut PgConnection,
@@ -247,12 +266,7 @@ pub(crate) async fn put_premium(
 ) -> Result<(PremiumRow, bool)> {
     policy_by_id(conn, caller.tenant, policy).await?;
     // Two that rate the same month at once: the second sees what the first wrote.
-    sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('premium/' || $1, 0)) AS locked",
-        policy.to_string(),
-    )
-    .fetch_one(&mut *conn)
-    .await?;
+    lock_policy(conn, policy).await?;
     let period = rated.inputs.period.first_day();
     let current = sqlx::query_as!(
         StoredPremium,

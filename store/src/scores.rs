@@ -46,14 +46,16 @@ impl ScoreRow {
 }
 
 impl TenantStore {
-    /// The driver's newest score, or the newest up to a day.
+    /// The driver's score as of the last day it drove, or the newest up to a day. Later days have scores too, of the ends of
+    /// months to come, over the part of their window that has been driven.
     pub async fn latest_score(&self, driver: DriverId, as_of: Option<NaiveDate>) -> Result<Option<Score>> {
         let mut tx = self.begin().await?;
         known_driver(&mut tx, self.tenant_id(), &IdOrRef::Id(driver)).await?;
         let row = sqlx::query_as!(
             ScoreRow,
             "SELECT as_of, value, window_days, exposure_km, trips, model_name, model_version, parameters_sha256, reasons
-             FROM score WHERE tenant_id = $1 AND driver_id = $2 AND ($3::date IS NULL OR as_of <= $3)
+             FROM score WHERE tenant_id = $1 AND driver_id = $2
+               AND as_of <= coalesce($3, (SELECT max(start_day) FROM trip WHERE tenant_id = $1 AND driver_id = $2))
              ORDER BY as_of DESC LIMIT 1",
             self.tenant_id().uuid(),
             driver.uuid(),

@@ -7,7 +7,7 @@ use odograph_domain::{
     id::{ClientId, IdSource, TenantId},
 };
 use sqlx::{
-    PgPool,
+    PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::Notify;
@@ -88,8 +88,14 @@ impl Store {
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(Duration::from_secs(30));
         if options.max_connections <= 1 {
-            // A second connection, opened to replace an old one, would be refused.
-            pool = pool.idle_timeout(None).max_lifetime(None);
+            // A second connection, opened to replace an old one, would be refused. Everybody takes turns on the one, so a
+            // long wait is no fault.
+            pool = pool
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .acquire_timeout(Duration::from_secs(600));
+        } else {
+            pool = pool.after_connect(|connection, _| Box::pin(let_go(connection)));
         }
         let pool = pool.connect_with(connect.application_name("odograph")).await?;
         Ok(Self {
@@ -194,4 +200,16 @@ impl Store {
     pub(crate) fn published(&self) -> &Notify {
         &self.inner.published
     }
+}
+
+/// A process that stands still in the middle of a transaction, frozen or cut off, keeps its locks, and with them partitions
+/// and vehicles from all others. After a minute the server takes them back; an operator's own setting stays.
+async fn let_go(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(
+        "SELECT set_config('idle_in_transaction_session_timeout', '60s', false)
+         WHERE current_setting('idle_in_transaction_session_timeout') = '0'",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

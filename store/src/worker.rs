@@ -1,13 +1,14 @@
 //! A worker's view: the tenants of one micro-batch, and only while it holds the partition's lease.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use odograph_domain::{
-    id::{DriverId, TenantId, VehicleId},
-    intake::{LedgerKey, VehicleContext, VehicleState},
+    id::{DriverId, MessageId, TenantId, VehicleId},
+    intake::{LedgerEntry, LedgerKey, VehicleContext, VehicleState},
     lease::Lease,
     time::{EventTime, ReceivedAt},
 };
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -78,9 +79,12 @@ impl WorkerStore {
         Ok(driver)
     }
 
-    /// Puts away a message that is no envelope: whose it is cannot be known.
+    /// Puts away a message that is no envelope: whose it is cannot be known. The same bytes are kept once, however often
+    /// they come.
     pub async fn quarantine(&self, bytes: &[u8], reason: &str) -> Result<()> {
-        let id = self.store.ids().uuid();
+        let mut id = [0; 16];
+        id.copy_from_slice(&Sha256::digest(bytes)[..16]);
+        let id = Uuid::from_bytes(id);
         let sealed = self.store.master().own().seal(&quarantine_context(id), bytes)?;
         let mut tx = self.store.begin(Scope::Worker(&[])).await?;
         sqlx::query!(
@@ -135,13 +139,13 @@ impl WorkerTx {
         lock_states(&mut self.tx, vehicles).await
     }
 
-    /// The content hashes of those batches that are in the ledger already.
-    pub async fn ledger(&mut self, keys: &[LedgerKey]) -> Result<HashMap<LedgerKey, [u8; 32]>> {
+    /// The entries of those batches that are in the ledger already.
+    pub async fn ledger(&mut self, keys: &[LedgerKey]) -> Result<HashMap<LedgerKey, LedgerEntry>> {
         let tenants: Vec<Uuid> = keys.iter().map(|key| key.tenant.uuid()).collect();
         let vehicles: Vec<Uuid> = keys.iter().map(|key| key.vehicle.uuid()).collect();
         let batches: Vec<&str> = keys.iter().map(|key| key.batch_id.as_str()).collect();
         let rows = sqlx::query!(
-            r#"SELECT w.place AS "place!", l.content_hash
+            r#"SELECT w.place AS "place!", l.content_hash, l.message_id
                FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (tenant_id, vehicle_id, batch_id, place)
                JOIN batch_ledger l
                  ON l.tenant_id = w.tenant_id AND l.vehicle_id = w.vehicle_id AND l.batch_id = w.batch_id"#,
@@ -155,13 +159,29 @@ impl WorkerTx {
             .map(|row| {
                 let key = usize::try_from(row.place - 1).ok().and_then(|place| keys.get(place));
                 let key = key.ok_or_else(|| StoreError::corrupt("the ledger's answer"))?;
-                let hash = row
+                let content_hash = row
                     .content_hash
                     .try_into()
                     .map_err(|_| StoreError::corrupt("a hash in the ledger"))?;
-                Ok((key.clone(), hash))
+                let message = row.message_id.into();
+                Ok((key.clone(), LedgerEntry { content_hash, message }))
             })
             .collect()
+    }
+
+    /// Those of the messages that have dead letters already.
+    pub async fn buried(&mut self, messages: &[(TenantId, MessageId)]) -> Result<HashSet<MessageId>> {
+        let tenants: Vec<Uuid> = messages.iter().map(|(tenant, _)| tenant.uuid()).collect();
+        let ids: Vec<Uuid> = messages.iter().map(|(_, message)| message.uuid()).collect();
+        let found = sqlx::query_scalar!(
+            "SELECT DISTINCT d.message_id FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, message_id)
+             JOIN dead_letter d ON d.tenant_id = w.tenant_id AND d.message_id = w.message_id",
+            &tenants,
+            &ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(found.into_iter().map(MessageId::from).collect())
     }
 
     /// Writes all that a micro-batch amounts to. Call it as often as need be; nothing counts before the commit.

@@ -67,7 +67,6 @@ impl Drop for TestBroker {
                 channel
                     .exchange_delete(options.exchange().into(), ExchangeDeleteOptions::default())
                     .await?;
-                connection.close(200, "done".into()).await?;
                 anyhow::Ok(())
             };
             tokio::time::timeout(Duration::from_secs(20), deleting).await?

@@ -75,7 +75,7 @@ fn judged(payload: &str) -> Judged {
     let envelope = envelope(payload);
     let decoded = decode(&envelope, &DecodeLimits::default()).unwrap();
     let drivers = BTreeMap::from([("anna".to_owned(), id(13))]);
-    judge(&envelope.header, decoded, &context(), &drivers)
+    judge(&envelope.header, &decoded, &context(), &drivers)
 }
 
 const MIXED: &str = r#"{"schema":1,"batch_id":"b","vehicle":"v","device":"dongle","samples":[

@@ -19,7 +19,7 @@ use odograph_domain::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Shared, backoff::Backoff, inbox::Inbox, unavailable};
+use super::{Shared, answered, backoff::Backoff, inbox::Inbox};
 
 /// A receipt's tag is the channel's epoch and, in this many lower bits, the delivery tag on that channel.
 const TAG_BITS: u32 = 40;
@@ -110,7 +110,8 @@ impl RabbitConsumer {
             if !self.backoff.ready(deadline).await {
                 return Err(QueueError::Unavailable(self.last_error.clone()));
             }
-            match self.subscribe(&connection).await {
+            let doing = format!("taking up partition {}", self.partition);
+            match answered(&doing, self.subscribe(&connection)).await {
                 Ok(line) => {
                     self.backoff.succeeded();
                     return Ok(line);
@@ -118,10 +119,10 @@ impl RabbitConsumer {
                 Err(error) => {
                     tracing::warn!(queue.partition = self.partition, %error, "the partition cannot be taken up");
                     self.backoff.failed(Instant::now());
-                    self.last_error = format!("taking up partition {}: {error}", self.partition);
                     if Instant::now() >= deadline {
-                        return Err(QueueError::Unavailable(self.last_error.clone()));
+                        return Err(error);
                     }
+                    self.last_error = error.to_string();
                 }
             }
         }
@@ -231,7 +232,7 @@ impl Consumer for RabbitConsumer {
         if line.inbox.lost().is_some() {
             return Ok(());
         }
-        line.give_back().await.map_err(unavailable("giving back messages"))
+        answered("giving back messages", line.give_back()).await
     }
 }
 
@@ -251,7 +252,7 @@ impl Line {
                 .iter()
                 .map(|&tag| self.channel.basic_ack(tag, BasicAckOptions::default())),
         );
-        try_join_all(sent).await.map_err(unavailable("acknowledging"))?;
+        answered("acknowledging", try_join_all(sent)).await?;
         self.settled = settled;
         self.handed.retain(|tag| !tags.contains(tag));
         self.inbox.settled(tags.len());

@@ -9,10 +9,10 @@ use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use odograph_domain::queue::QueueError;
 use tokio::sync::Mutex;
 
-use super::{RabbitOptions, backoff::Backoff, topology::Topology, unavailable};
+use super::{RabbitOptions, answered, backoff::Backoff, topology::Topology};
 
-/// For one attempt: TCP, TLS, login and declaring.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// For the broker to take leave.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// For looking whether there is a connection.
 const LEAST: Duration = Duration::from_millis(100);
 /// Without an answer to two of these in a row the peer counts as dead, s.
@@ -102,23 +102,12 @@ impl Link {
     async fn attempt(&self) -> Result<Connection, QueueError> {
         let name = format!("{} {}", self.topology.exchange(), self.role);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let work = async {
-            let connection = Connection::connect_uri(self.uri.clone(), properties)
-                .await
-                .map_err(unavailable("connecting to the broker"))?;
-            self.topology
-                .declare(&connection)
-                .await
-                .map_err(unavailable("declaring queues"))?;
+        answered("connecting to the broker", async {
+            let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+            self.topology.declare(&connection).await?;
             Ok(connection)
-        };
-        match tokio::time::timeout(ATTEMPT, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(QueueError::Unavailable(format!(
-                "no answer from the broker for {} s",
-                ATTEMPT.as_secs()
-            ))),
-        }
+        })
+        .await
     }
 
     /// Drops a connection whose declarations turned out to be gone, so that the next one declares again.
@@ -136,8 +125,8 @@ impl Link {
     pub(super) async fn close(&self) {
         let connection = self.state.lock().await.connection.take();
         if let Some(connection) = connection {
-            // What cannot be closed is already gone.
-            let _ = connection.close(200, "done".into()).await;
+            // What cannot be closed is already gone. The answer can get lost between the last frame and the end.
+            let _ = tokio::time::timeout(GOODBYE, connection.close(200, "done".into())).await;
         }
     }
 }

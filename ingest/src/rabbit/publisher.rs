@@ -15,7 +15,7 @@ use lapin::{
 use odograph_domain::{envelope::Envelope, queue::QueueError};
 use tokio::sync::Semaphore;
 
-use super::{PATIENCE, link::Link, topology::Topology, unavailable};
+use super::{PATIENCE, answered, link::Link, topology::Topology};
 
 /// Messages of one batch that may be unconfirmed at once.
 const WINDOW: usize = 512;
@@ -103,17 +103,14 @@ impl Publishing {
                 None => break,
             }
         }
-        let opened = async {
+        let opening = answered("opening a channel", async {
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(channel)
-        };
-        let opened = async {
-            opened
-                .await
-                .map_err(|error| Failure::Queue(unavailable("opening a channel")(error)))
-        };
-        unless_blocked(connection, opened).await.map_err(Failure::into_error)
+        });
+        unless_blocked(connection, async { opening.await.map_err(Failure::Queue) })
+            .await
+            .map_err(Failure::into_error)
     }
 
     /// Sends in order, and returns when the broker has confirmed all. One at a time, since only then the order holds; the
@@ -141,10 +138,7 @@ impl Publishing {
                 &message.bytes,
                 properties.clone(),
             );
-            in_flight.push_back(
-                sent.await
-                    .map_err(|error| Failure::Queue(unavailable("publishing")(error)))?,
-            );
+            in_flight.push_back(answered("publishing", sent).await.map_err(Failure::Queue)?);
         }
         for confirm in in_flight {
             confirmed(confirm).await?;
@@ -178,7 +172,8 @@ async fn confirmed(confirm: PublisherConfirm) -> Result<(), Failure> {
         let why = format!("the broker did not confirm within {} s", CONFIRM.as_secs());
         return Err(Failure::Queue(QueueError::Unavailable(why)));
     };
-    match answer.map_err(|error| Failure::Queue(unavailable("waiting for a confirm")(error)))? {
+    let lost = |error| Failure::Queue(QueueError::Unavailable(format!("waiting for a confirm: {error}")));
+    match answer.map_err(lost)? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(Failure::Unroutable(format!(
             "no queue takes routing key {}",

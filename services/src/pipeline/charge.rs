@@ -29,7 +29,17 @@ pub async fn charge(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleCon
     }
     // A trip counts in the scores of the days after it, as long as the model looks back.
     let horizon = last + Days::new(u64::from(pipeline.model.window_days()));
-    let drivers: Vec<DriverId> = changes.drivers.iter().copied().collect();
+    // Not only who drove: also who the vehicle's policies are rated by, who may have been named since.
+    let mut drivers = changes.drivers.clone();
+    drivers.extend(
+        context
+            .covers
+            .iter()
+            .filter(|cover| cover.product.allows_behaviour())
+            .filter_map(|c| c.main_driver),
+    );
+    drivers.extend(context.assignments.iter().map(|assigned| assigned.driver));
+    let drivers: Vec<DriverId> = drivers.into_iter().collect();
     tx.lock_drivers(&drivers).await?;
     for driver in drivers {
         let policies = tx.policies_rated_by(driver).await?;
@@ -118,6 +128,7 @@ async fn score(
 }
 
 async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: Month) -> Result<()> {
+    tx.lock_policy(policy).await?;
     let inputs = match tx.rating_inputs(policy, month).await {
         Ok(inputs) => inputs,
         // No version of the plan is in force yet: nothing can be charged, and asking for the premium says why.
@@ -127,7 +138,12 @@ async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: M
         }
         Err(cause) => return Err(cause.into()),
     };
-    let rated = pipeline.rater.rate(&inputs)?;
-    tx.put_premium(policy, &rated).await?;
+    match pipeline.rater.rate(&inputs) {
+        Ok(rated) => {
+            tx.put_premium(policy, &rated).await?;
+        }
+        // Terms that cannot be reckoned with must not keep trips from being derived.
+        Err(cause) => warn!(policy.id = %policy, period = %month, error = %cause, "the period cannot be rated"),
+    }
     Ok(())
 }

@@ -2,10 +2,15 @@
 //!
 //! Trips are a function of the raw data, so it does not matter in which order the data came, or how often this runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
+};
 
 use anyhow::Result;
 use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
+use futures_util::FutureExt as _;
 use odograph_domain::{
     batch::RawSample,
     features::QualityMark,
@@ -47,7 +52,8 @@ pub async fn all_due(
             break;
         };
         let vehicle = tx.dirty().vehicle;
-        match derive(pipeline, &mut tx, force).await {
+        let derived_now = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
+        match derived_now.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
             Ok(rest) => tx.commit(rest).await?,
             Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
             Err(cause) => {
@@ -70,25 +76,41 @@ pub struct Changes {
     pub drivers: BTreeSet<DriverId>,
 }
 
+/// How much of a window is derived in one transaction: one old sample beside a new one makes a window of a year.
+const SLICE: TimeDelta = TimeDelta::days(7);
+
 /// How long a window that failed is left alone.
 const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 
 /// Derives one window; returns what of it is still to be derived, later.
 async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Option<DirtyWindow>> {
     let context = tx.context().await?;
+    let whole = tx.dirty().window;
+    let slice = Window {
+        to: whole.to.min(whole.from + SLICE),
+        ..whole
+    };
     let Rebuilt {
         window,
         old,
         merged,
         mut trips,
-    } = rebuild(tx, &context).await?;
-    let silent = force || (tx.dirty().due_at <= pipeline.clock.now() && !tx.dirty().at_once);
+    } = rebuild(tx, &context, slice).await?;
+    let next = match tx.raw_after(window.to).await? {
+        Some(at) if window.to < whole.to && at <= whole.to => Some(Window { from: at, ..whole }),
+        _ => None,
+    };
+    let timed_out = tx.dirty().due_at <= pipeline.clock.now() && !tx.dirty().at_once;
+    let silent = force || timed_out || next.is_some();
     let open = close_last(&mut trips, &old, silent)?;
     let mut records = features_of(&merged, &trips, &context)?;
     let removed = keep_ids(&mut records, &old, pipeline);
     let changes = replace(tx, &removed, records, &old).await?;
     charge::charge(pipeline, tx, &context, &changes).await?;
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
+    if let Some(window) = next {
+        return Ok(Some(DirtyWindow { window, ..*tx.dirty() }));
+    }
     Ok(open.map(|window| DirtyWindow {
         window,
         due_at: pipeline.clock.now() + context.settings.trip.memory(),
@@ -106,9 +128,9 @@ struct Rebuilt {
 }
 
 /// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges.
-async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext) -> Result<Rebuilt> {
+async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> Result<Rebuilt> {
     let settings = &context.settings.trip;
-    let mut window = tx.dirty().window;
+    let mut window = dirty;
     loop {
         let reading = window::reading(window, settings);
         let old = tx.trips_overlapping(reading).await?;
@@ -172,8 +194,9 @@ fn features_of(merged: &Merged, trips: &[Assembled], context: &VehicleContext) -
             TripInput {
                 samples,
                 bounds: *bounds,
-                time_zone: context.cover_at(at).map_or(chrono_tz::Tz::UTC, |cover| cover.time_zone),
-                behaviour_allowed: context.behaviour_allowed(at),
+                time_zone: zone_of(context, bounds),
+                // Where the product changes on the way, figures over the whole trip would tell of the part they may not.
+                behaviour_allowed: context.behaviour_allowed(at) && context.behaviour_allowed(bounds.end.utc()),
             }
         })
         .collect();
@@ -203,6 +226,21 @@ fn features_of(merged: &Merged, trips: &[Assembled], context: &VehicleContext) -
             }
         });
     Ok(records.collect())
+}
+
+/// Of the policy that covers the trip's start, else of the first that covers a part of it.
+fn zone_of(context: &VehicleContext, bounds: &TripBounds) -> Tz {
+    let (start, end) = (bounds.start.utc(), bounds.end.utc());
+    let later = || {
+        context
+            .covers
+            .iter()
+            .find(|cover| cover.from <= end && cover.to.is_none_or(|to| start < to))
+    };
+    context
+        .cover_at(start)
+        .or_else(later)
+        .map_or(Tz::UTC, |cover| cover.time_zone)
 }
 
 /// The driver that most of the trip's samples name, else the one assigned, else the policy's main driver.
@@ -249,7 +287,7 @@ fn keep_ids(records: &mut [TripRecord], old: &[StoredTrip], pipeline: &Pipeline)
         .collect()
 }
 
-/// Writes what differs and says what that touches. What is the same as before is not written, and touches nothing.
+/// Writes what differs, and says what the window touches.
 async fn replace(
     tx: &mut DeriveTx,
     removed: &[TripId],
@@ -258,16 +296,22 @@ async fn replace(
 ) -> Result<Changes> {
     let known: HashMap<TripId, &StoredTrip> = old.iter().map(|trip| (trip.id, trip)).collect();
     let mut changed = Vec::new();
+    let mut changes = Changes::default();
     for mut record in records {
         match known.get(&record.id) {
-            Some(before) if before.content_hash == content_hash(&record) => continue,
+            Some(before) if before.content_hash == content_hash(&record) => {
+                // The trip stays, but a policy or an assignment made since may charge it.
+                changes.days.extend(before.days.iter().copied());
+                changes.days.insert(record.local_day());
+                changes.drivers.extend(before.driver);
+                continue;
+            }
             Some(before) => record.version = before.version + 1,
             None => {}
         }
         changed.push(record);
     }
     tx.put_trips(removed, &changed).await?;
-    let mut changes = Changes::default();
     for id in removed.iter().copied().chain(changed.iter().map(|record| record.id)) {
         if let Some(before) = known.get(&id) {
             changes.days.extend(before.days.iter().copied());

@@ -1,20 +1,23 @@
 //! From the queue to the journal: one micro-batch of one partition, committed as a whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use odograph_domain::{
-    envelope::{Envelope, Header},
-    id::{DriverId, TenantId, VehicleId},
+    envelope::{ContentEncoding, Envelope, Header},
+    id::{DriverId, MessageId, TenantId, VehicleId},
     intake::{LedgerKey, VehicleContext, VehicleState},
     lease::Lease,
-    outcome::MessageRejection,
+    outcome::{MessageOutcome, MessageRejection},
     queue::Delivery,
 };
 use odograph_ingest::{
     decode::{self, Decoded, Refusal},
     dedup::Known,
     intake::{self, Judged},
-    watch,
+    minimise, watch,
 };
 use odograph_store::{StoreError, WorkerTx, Writes};
 use tokio::time::{Duration, sleep};
@@ -60,8 +63,9 @@ impl Pipeline {
             match self.commit(lease, &part).await {
                 Ok(()) => {}
                 Err(StoreError::Fenced) => return Err(Stop::Fenced),
-                Err(cause) if cause.is_transient() => {
-                    warn!(error = %cause, "the database is unavailable; waiting");
+                Err(cause) if !cause.blames_data() => {
+                    // The database is away, behind or misconfigured: no message's fault, so none of them is given up.
+                    warn!(error = %cause, "a micro-batch cannot be committed now; waiting");
                     pause(shutdown).await?;
                     waiting.push(part);
                 }
@@ -87,19 +91,27 @@ impl Pipeline {
         for delivery in deliveries {
             match Envelope::decode(&delivery.bytes) {
                 Ok(envelope) => {
-                    let decoded = decode::decode(&envelope, &self.limits);
+                    let decode = AssertUnwindSafe(|| decode::decode(&envelope, &self.limits));
+                    let decoded = catch_unwind(decode)
+                        .unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
                     messages.push(Message { envelope, decoded });
                 }
-                Err(reason) => {
-                    let reason = reason.to_string();
-                    while let Err(cause) = self.store.worker().quarantine(&delivery.bytes, &reason).await {
-                        warn!(error = %cause, "cannot quarantine a message that is no envelope; waiting");
-                        pause(shutdown).await?;
-                    }
-                }
+                Err(reason) => self.quarantine(&delivery.bytes, &reason.to_string(), shutdown).await?,
             }
         }
         Ok(messages)
+    }
+
+    /// Keeps what nobody's dead letters can hold. Whose it is is not known, so nobody has allowed behaviour to be kept.
+    async fn quarantine(&self, bytes: &[u8], reason: &str, shutdown: &CancellationToken) -> Result<(), Stop> {
+        let kept = minimise::scrub(bytes, ContentEncoding::Identity, &|_| false);
+        // A parser's words can quote what PostgreSQL's text cannot hold.
+        let reason = reason.replace('\0', "\u{fffd}");
+        while let Err(cause) = self.store.worker().quarantine(&kept, &reason).await {
+            warn!(error = %cause, "a message cannot be put in quarantine yet; waiting");
+            pause(shutdown).await?;
+        }
+        Ok(())
     }
 
     /// The way of a micro-batch, in one transaction.
@@ -169,6 +181,7 @@ impl Pipeline {
             .map(|state| (state.vehicle, state))
             .collect();
         let mut known = Known::new(tx.ledger(&keys).await?);
+        let buried = tx.buried(&messages_of(&judged)).await?;
         let mut writes = Writes::default();
         for (message, judged) in judged {
             let Envelope { header, payload } = &message.envelope;
@@ -189,6 +202,11 @@ impl Pipeline {
                 let (state, dirty) = watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
                 writes.dirty.extend(dirty);
                 states.insert(state.vehicle, state);
+            }
+            // Committed before, and not acknowledged then: it has been counted.
+            let letters_only = judged.batch.is_none() && !judged.dead_letters.is_empty();
+            if judged.outcome == MessageOutcome::Redelivered || letters_only && buried.contains(&header.message_id) {
+                continue;
             }
             if let Some(run) = import_run(header) {
                 writes.imports.push((header.tenant, run, judged.tally.clone()));
@@ -244,8 +262,12 @@ impl Pipeline {
             match written.await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Fenced) => return Err(Stop::Fenced),
+                // Not even its dead letter can be written: its tenant is not in this database, for one.
+                Err(cause) if cause.blames_data() => {
+                    return self.quarantine(payload, "its dead letter was refused", shutdown).await;
+                }
                 Err(cause) => {
-                    warn!(error = %cause, "cannot keep a poisoned message yet; waiting");
+                    warn!(error = %cause, "a poisoned message cannot be kept yet; waiting");
                     pause(shutdown).await?;
                 }
             }
@@ -272,6 +294,11 @@ async fn drivers_of(tx: &mut WorkerTx, message: &Message) -> Result<BTreeMap<Str
     Ok(drivers)
 }
 
+fn messages_of(judged: &[(&Message, Judged)]) -> Vec<(TenantId, MessageId)> {
+    let headers = judged.iter().map(|(message, _)| &message.envelope.header);
+    headers.map(|header| (header.tenant, header.message_id)).collect()
+}
+
 /// The import a message belongs to.
 fn import_run(header: &Header) -> Option<Uuid> {
     header.extra.get(import::RUN)?.as_str()?.parse().ok()
@@ -280,7 +307,7 @@ fn import_run(header: &Header) -> Option<Uuid> {
 fn judge_one(message: &Message, context: Option<&VehicleContext>, drivers: &BTreeMap<String, DriverId>) -> Judged {
     let Envelope { header, payload } = &message.envelope;
     let refusal = match (&message.decoded, context) {
-        (Ok(decoded), Some(context)) => return intake::judge(header, decoded.clone(), context, drivers),
+        (Ok(decoded), Some(context)) => return intake::judge(header, decoded, context, drivers),
         (Err(refusal), _) => refusal.clone(),
         (Ok(decoded), None) => {
             let detail = "vehicle: wanted the id or external_ref of a vehicle of this tenant";

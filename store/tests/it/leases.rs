@@ -24,10 +24,8 @@ async fn partitions_are_shared_renewed_and_taken_over() {
     );
     assert_eq!(leases.acquire(two, 4, 4, now(), TTL).await.unwrap().len(), 1);
     assert!(leases.acquire(two, 4, 4, now(), TTL).await.unwrap().is_empty());
-    assert_eq!(
-        leases.owners(now()).await.unwrap(),
-        vec![(0, one), (1, one), (2, one), (3, two)]
-    );
+    assert_eq!(leases.attend(one, now(), TTL).await.unwrap(), vec![one]);
+    assert_eq!(leases.attend(two, now(), TTL).await.unwrap().len(), 2);
 
     world.clock.advance(TimeDelta::seconds(20));
     assert_eq!(leases.renew(one, now(), TTL).await.unwrap().len(), 3);
@@ -48,7 +46,10 @@ async fn partitions_are_shared_renewed_and_taken_over() {
     let again = leases.acquire(two, 4, 1, now(), TTL).await.unwrap();
     assert_eq!((again[0].partition, again[0].epoch), (0, 2));
     leases.release(&first).await.unwrap();
-    assert!(leases.owners(now()).await.unwrap().contains(&(0, two)));
+    let held = leases.renew(two, now(), TTL).await.unwrap();
+    assert_eq!(held.iter().map(|lease| lease.partition).collect::<Vec<_>>(), vec![0]);
+    leases.leave(one).await.unwrap();
+    assert_eq!(leases.attend(two, now(), TTL).await.unwrap(), vec![two]);
     // One that ran out and that nobody took is still its owner's.
     world.clock.advance(TimeDelta::seconds(60));
     assert_eq!(

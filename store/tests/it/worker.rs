@@ -7,7 +7,7 @@ use odograph_domain::{
     batch::Impact,
     clock::Clock,
     id::{MessageId, WorkerId},
-    intake::{Subject, VehicleState},
+    intake::{LedgerEntry, Subject, VehicleState},
     time::{ReceivedAt, Window},
 };
 use odograph_store::{DeadLetterFilter, Page, StoreError, Writes};
@@ -83,7 +83,13 @@ async fn the_ledger_knows_what_was_committed_and_only_that() {
     let mut tx = world.work(&lease, a.tenant).await;
     assert_eq!(
         tx.ledger(&keys).await.unwrap(),
-        HashMap::from([(batch.key.clone(), [7; 32])])
+        HashMap::from([(
+            batch.key.clone(),
+            LedgerEntry {
+                content_hash: [7; 32],
+                message: batch.message
+            }
+        )])
     );
     // Whoever did not ask the ledger first is stopped by its key.
     assert!(matches!(tx.write(&writes).await, Err(StoreError::Conflict { .. })));

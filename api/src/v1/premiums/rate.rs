@@ -47,15 +47,27 @@ pub(crate) async fn handle(
         let detail = format!("wanted a month that the policy covers, got {}", body.period);
         return Err(Problem::field(Code::NotRatable, "period", detail));
     }
-    let inputs = store
-        .rating_inputs(policy.id, body.period)
-        .await
-        .map_err(|error| match error {
-            StoreError::NotFound { kind } => Problem::new(Code::NotRatable, format!("there is no {kind}")),
-            other => other.into(),
-        })?;
-    let rated = state.rater.rate(&inputs).map_err(|error| unrated(&error))?;
-    Ok(Answer(store.put_premium(policy.id, &rated).await?.into()))
+    let mut tries = 0;
+    loop {
+        let inputs = store.rating_inputs(policy.id, body.period).await.map_err(not_ratable)?;
+        let rated = state.rater.rate(&inputs).map_err(|error| unrated(&error))?;
+        match store.put_premium(policy.id, &rated).await {
+            Ok(row) => return Ok(Answer(row.into())),
+            // A worker has changed the usage or the score in between.
+            Err(StoreError::Conflict { .. }) if tries < MOST_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How often a period is rated again because its inputs changed meanwhile.
+const MOST_TRIES: u32 = 5;
+
+fn not_ratable(error: StoreError) -> Problem {
+    match error {
+        StoreError::NotFound { kind } => Problem::new(Code::NotRatable, format!("there is no {kind}")),
+        other => other.into(),
+    }
 }
 
 fn unrated(error: &RatingError) -> Problem {
