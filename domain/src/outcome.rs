@@ -111,10 +111,9 @@ impl Tally {
         self.accepted + self.duplicate + self.rejected_total() == self.received
     }
 
+    /// A message may be refused without a sample to count: its reason is named all the same.
     pub fn reject(&mut self, reason: &str, samples: u64) {
-        if samples > 0 {
-            *self.rejected.entry(reason.to_owned()).or_default() += samples;
-        }
+        *self.rejected.entry(reason.to_owned()).or_default() += samples;
     }
 
     pub fn merge(&mut self, other: &Self) {

@@ -230,13 +230,28 @@ impl Held {
 /// Waits for what was asked of the broker; what goes wrong, as the port says it. The messages of lapin hold host names at
 /// most, never credentials.
 async fn answered<T>(doing: &str, work: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
-    match tokio::time::timeout(ANSWER, work).await {
+    answered_within(ANSWER, doing, work).await
+}
+
+async fn answered_within<T>(
+    limit: Duration,
+    doing: &str,
+    work: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, QueueError> {
+    match tokio::time::timeout(limit, work).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(QueueError::Unavailable(format!("{doing}: {error}"))),
-        Err(_) => Err(QueueError::Unavailable(format!(
-            "{doing}: no answer from the broker for {} s",
-            ANSWER.as_secs()
-        ))),
+        Err(_) => {
+            let why = format!("{doing}: no answer from the broker for {} s", limit.as_secs());
+            Err(QueueError::Unavailable(why))
+        }
+    }
+}
+
+/// The reason alone, to be told again.
+fn reason(error: &QueueError) -> String {
+    match error {
+        QueueError::Unavailable(why) | QueueError::Saturated(why) | QueueError::Misused(why) => why.clone(),
     }
 }
 

@@ -140,6 +140,31 @@ impl Config {
             self.database.max_connections > 0,
             "database.max_connections must be at least 1"
         );
+        ensure!(self.queue.prefetch > 0, "queue.prefetch must be at least 1");
+        ensure!(!self.queue.prefix.is_empty(), "queue.prefix must not be empty");
+        let amqp = ["amqp://", "amqps://"]
+            .iter()
+            .any(|scheme| self.queue.url.starts_with(scheme));
+        ensure!(
+            self.queue.url.is_empty() || amqp,
+            "queue.url must begin with amqp:// or amqps://"
+        );
+        ensure!(
+            (1..=86_400).contains(&self.api.token_ttl_s),
+            "api.token_ttl_s must be between 1 and 86400"
+        );
+        ensure!(self.api.body_bytes >= 1024, "api.body_bytes must be at least 1024");
+        let http = ["http://", "https://"]
+            .iter()
+            .any(|scheme| self.api.public_url.starts_with(scheme));
+        ensure!(
+            self.api.public_url.is_empty() || http,
+            "api.public_url must begin with http:// or https://"
+        );
+        ensure!(
+            self.worker.derive_every_ms >= 10,
+            "worker.derive_every_ms must be at least 10"
+        );
         Ok(())
     }
 

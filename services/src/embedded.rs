@@ -36,7 +36,9 @@ impl Embedded {
         let server = tokio::task::spawn_blocking(start)
             .await
             .context("the embedded PostgreSQL panicked on start")?
-            .context("the embedded PostgreSQL did not start (is another process using its folder?)")?;
+            .context(
+                "the embedded PostgreSQL did not start (one process at a time: is another running on its folder?)",
+            )?;
         Ok(Self { server })
     }
 

@@ -82,7 +82,8 @@ fn row(driver: String, trips: &[TripRecord], vehicles: &BTreeMap<VehicleId, Stri
         driver,
         vehicles: driven.into_iter().cloned().collect(),
         products: Vec::new(),
-        billable_m: trips.iter().map(|trip| trip.features.mileage.billable_m).sum(),
+        // The sum of nothing is -0.0.
+        billable_m: trips.iter().map(|trip| trip.features.mileage.billable_m).sum::<f64>() + 0.0,
         trips: trips.len(),
         events: (!behaviour.is_empty()).then(|| behaviour.iter().map(|behaviour| behaviour.events.len()).sum()),
         score: None,

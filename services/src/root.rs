@@ -77,6 +77,28 @@ impl Parts {
     /// Opens the database and the queue. The embedded database is brought up to date by itself; a server's schema is
     /// changed by `odograph migrate` only.
     pub async fn open(config: Config) -> Result<Self> {
+        let parts = Self::open_as_it_is(config).await?;
+        parts
+            .store
+            .check()
+            .await
+            .context("the database is not fit to work with")?;
+        Ok(parts)
+    }
+
+    /// For administration, which has nothing to do with the broker.
+    pub async fn open_database(mut config: Config) -> Result<Self> {
+        config.queue.url.clear();
+        Self::open(config).await
+    }
+
+    /// For `migrate`: whatever state the schema is in.
+    pub async fn open_to_migrate(mut config: Config) -> Result<Self> {
+        config.queue.url.clear();
+        Self::open_as_it_is(config).await
+    }
+
+    async fn open_as_it_is(config: Config) -> Result<Self> {
         if config.embedded() {
             Self::open_embedded(config).await
         } else {

@@ -224,7 +224,7 @@ async fn derive_when_due(pipeline: Pipeline, every_ms: u64, shutdown: Cancellati
     while !shutdown.is_cancelled() {
         let done = derive::all_due(&pipeline, None, false, &shutdown).await;
         if let Err(cause) = done {
-            error!(error = %cause, "trips could not be derived; trying again");
+            error!(error = format!("{cause:#}"), "trips could not be derived; trying again");
             sleep(Duration::from_millis(every_ms)).await;
         }
         tokio::select! {

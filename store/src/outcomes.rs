@@ -17,7 +17,7 @@ pub struct OutcomeCount {
     pub day: NaiveDate,
     /// `received`, `accepted`, `duplicate`, or the name of a rejection.
     pub outcome: String,
-    /// Messages with at least one sample that ended so (`received`: all).
+    /// Messages of which something ended so (`received`: all). One may be refused without a sample to count.
     pub messages: i64,
     pub samples: i64,
 }
@@ -58,15 +58,15 @@ pub(crate) async fn count(
             sum.1 += i64::try_from(samples).unwrap_or(i64::MAX);
         };
         add("received", tally.received, 1);
-        let ended = [("accepted", tally.accepted), ("duplicate", tally.duplicate)];
+        let ended = [("accepted", tally.accepted), ("duplicate", tally.duplicate)]
+            .into_iter()
+            .filter(|(_, n)| *n > 0);
         let rejected = tally
             .rejected
             .iter()
             .map(|(reason, samples)| (reason.as_str(), *samples));
-        for (outcome, samples) in ended.into_iter().chain(rejected) {
-            if samples > 0 {
-                add(outcome, samples, 1);
-            }
+        for (outcome, samples) in ended.chain(rejected) {
+            add(outcome, samples, 1);
         }
     }
     if sums.is_empty() {

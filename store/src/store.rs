@@ -72,6 +72,8 @@ impl fmt::Debug for Store {
     }
 }
 
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
 impl Store {
     pub async fn connect(
         options: &StoreOptions,
@@ -79,14 +81,18 @@ impl Store {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self> {
-        // The URL may hold a password: the parser's message is not passed on.
-        let connect = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Invalid {
+        let unfit = || StoreError::Invalid {
             kind: "database url",
             detail: "wanted postgres://user:password@host:port/database".into(),
-        })?;
+        };
+        if !(options.url.starts_with("postgres://") || options.url.starts_with("postgresql://")) {
+            return Err(unfit());
+        }
+        // The URL may hold a password: the parser's message is not passed on.
+        let connect = PgConnectOptions::from_str(&options.url).map_err(|_| unfit())?;
         let mut pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
-            .acquire_timeout(Duration::from_secs(30));
+            .acquire_timeout(Duration::from_secs(10));
         if options.max_connections <= 1 {
             // A second connection, opened to replace an old one, would be refused. Everybody takes turns on the one, so a
             // long wait is no fault.
@@ -111,14 +117,52 @@ impl Store {
 
     /// Brings the schema up to date, as the user that logged in.
     pub async fn migrate(&self) -> Result<()> {
-        sqlx::migrate!("../migrations")
-            .run(&self.inner.pool)
+        MIGRATIONS.run(&self.inner.pool).await.map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => {
+                StoreError::from(error)
+            }
+            other => StoreError::corrupt(format_args!("the migrations: {other}")),
+        })
+    }
+
+    /// Whether the database is fit to work with: its schema that of this version, its raw data encrypted under this master
+    /// key. Said before anything is written, since a second master key would leave data that neither reads alone.
+    pub async fn check(&self) -> Result<()> {
+        let wanted = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.inner.pool)
             .await
-            .map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error)
-                | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => StoreError::from(error),
-                other => StoreError::corrupt(format_args!("the migrations: {other}")),
-            })
+            .or_else(|error| match &error {
+                // There is no such table: nothing was ever migrated.
+                sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("42P01") => Ok(None),
+                _ => Err(error),
+            })?;
+        if found != wanted {
+            let version = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());
+            return Err(StoreError::Invalid {
+                kind: "database schema",
+                detail: format!(
+                    "wanted version {}, found {}; run `odograph migrate`, or the version of odograph that fits",
+                    version(wanted),
+                    version(found)
+                ),
+            });
+        }
+        let mut tx = self.begin(Scope::Maintenance).await?;
+        let wrapped = sqlx::query_scalar!(
+            r#"SELECT wrapped AS "wrapped!" FROM subject_key WHERE wrapped IS NOT NULL ORDER BY created_at DESC LIMIT 1"#
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        if wrapped.is_some_and(|wrapped| !self.inner.master.wrapped(&wrapped)) {
+            let detail = "it is not the one that this database's raw data was encrypted under".to_owned();
+            return Err(StoreError::Invalid {
+                kind: "master key",
+                detail,
+            });
+        }
+        Ok(())
     }
 
     pub async fn ping(&self) -> Result<()> {

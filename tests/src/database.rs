@@ -1,11 +1,15 @@
 //! A database of a test's own: a clone of a migrated template, dropped in the end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use odograph::root::System;
 use odograph_store::{MasterKey, Store, StoreOptions};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::{Backend, MASTER_KEY, block_on_elsewhere, unique};
@@ -244,6 +248,10 @@ async fn build_template(admin: &mut PgConnection, admin_url: &str, template: &st
     let migrated = store.migrate().await;
     store.close().await;
     migrated?;
+    let mut built = PgConnection::connect(&with_database(admin_url, &building)).await?;
+    let as_on_disk = applied_as_on_disk(&mut built).await;
+    built.close().await?;
+    as_on_disk?;
     // The server may take a moment to see that our connection is gone.
     let mut renamed = Ok(());
     for _ in 0..50 {
@@ -254,6 +262,25 @@ async fn build_template(admin: &mut PgConnection, admin_url: &str, template: &st
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     renamed
+}
+
+/// The migrations are compiled in: tests that were built before the last edit of one would leave a template of old
+/// content under the name of the new.
+async fn applied_as_on_disk(built: &mut PgConnection) -> Result<()> {
+    let mut applied: Vec<Vec<u8>> = sqlx::query_scalar("SELECT checksum FROM _sqlx_migrations")
+        .fetch_all(built)
+        .await?;
+    let mut on_disk = Vec::new();
+    for file in migrations()? {
+        on_disk.push(Sha384::digest(std::fs::read(&file)?).to_vec());
+    }
+    applied.sort();
+    on_disk.sort();
+    anyhow::ensure!(
+        applied == on_disk,
+        "these tests were built from other migrations than lie in the folder: build them again"
+    );
+    Ok(())
 }
 
 async fn exists(admin: &mut PgConnection, name: &str) -> Result<bool> {
@@ -270,8 +297,7 @@ async fn run(admin: &mut PgConnection, sql: String) -> Result<()> {
     Ok(())
 }
 
-/// Names and contents of the migrations: other migrations, another template.
-fn migrations_hash() -> Result<String> {
+fn migrations() -> Result<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .with_context(|| format!("no migrations in {}", folder.display()))?
@@ -279,8 +305,13 @@ fn migrations_hash() -> Result<String> {
         .collect::<std::io::Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
+    Ok(files)
+}
+
+/// Names and contents of the migrations: other migrations, another template.
+fn migrations_hash() -> Result<String> {
     let mut hash = Sha256::new();
-    for file in files {
+    for file in migrations()? {
         hash.update(
             file.file_name()
                 .map(|name| name.as_encoded_bytes().to_vec())

@@ -19,7 +19,7 @@ use odograph_domain::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Shared, answered, backoff::Backoff, inbox::Inbox};
+use super::{Shared, answered, backoff::Backoff, inbox::Inbox, reason};
 
 /// A receipt's tag is the channel's epoch and, in this many lower bits, the delivery tag on that channel.
 const TAG_BITS: u32 = 40;
@@ -122,7 +122,7 @@ impl RabbitConsumer {
                     if Instant::now() >= deadline {
                         return Err(error);
                     }
-                    self.last_error = error.to_string();
+                    self.last_error = reason(&error);
                 }
             }
         }

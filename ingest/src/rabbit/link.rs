@@ -9,8 +9,10 @@ use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use odograph_domain::queue::QueueError;
 use tokio::sync::Mutex;
 
-use super::{RabbitOptions, answered, backoff::Backoff, topology::Topology};
+use super::{RabbitOptions, answered_within, backoff::Backoff, reason, topology::Topology};
 
+/// For one attempt: TCP, TLS, login, and declaring what may be dozens of queues on a busy broker.
+const ATTEMPT: Duration = Duration::from_secs(30);
 /// For the broker to take leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// For looking whether there is a connection.
@@ -87,10 +89,7 @@ impl Link {
                 Err(error) => {
                     tracing::warn!(queue.link = self.role, %error, "the broker cannot be reached");
                     state.backoff.failed(Instant::now());
-                    state.last_error = match &error {
-                        QueueError::Unavailable(why) => why.clone(),
-                        other => other.to_string(),
-                    };
+                    state.last_error = reason(&error);
                     if Instant::now() >= deadline {
                         return Err(error);
                     }
@@ -102,7 +101,7 @@ impl Link {
     async fn attempt(&self) -> Result<Connection, QueueError> {
         let name = format!("{} {}", self.topology.exchange(), self.role);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        answered("connecting to the broker", async {
+        answered_within(ATTEMPT, "connecting to the broker", async {
             let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
             self.topology.declare(&connection).await?;
             Ok(connection)

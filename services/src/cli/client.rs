@@ -40,7 +40,7 @@ pub(super) enum Client {
 
 impl Client {
     pub(super) async fn run(self, config: Config) -> Result<()> {
-        let parts = Parts::open(config).await?;
+        let parts = Parts::open_database(config).await?;
         let done = self.act(&parts).await;
         parts.close().await?;
         done

@@ -30,10 +30,10 @@ pub(super) struct Demo {
     #[arg(long)]
     exit: bool,
     /// Vehicles of the generated fleet.
-    #[arg(long, default_value_t = 8, conflicts_with = "data")]
-    vehicles: usize,
+    #[arg(long, default_value_t = 8, conflicts_with = "data", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    vehicles: u32,
     /// Days the generated fleet drives.
-    #[arg(long, default_value_t = 14, conflicts_with = "data")]
+    #[arg(long, default_value_t = 14, conflicts_with = "data", value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
     /// Seed of the generated fleet: the same seed gives the same fleet.
     #[arg(long, default_value_t = 1, conflicts_with = "data")]
@@ -108,7 +108,7 @@ impl Demo {
         if self.data.is_empty() {
             let spec = FleetSpec {
                 seed: self.seed,
-                vehicles: self.vehicles,
+                vehicles: self.vehicles as usize,
                 days: self.days,
                 first_day: FIRST_DAY,
                 time_zone: self.time_zone,

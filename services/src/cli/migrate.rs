@@ -3,7 +3,7 @@ use anyhow::{Context, Result};
 use crate::{config::Config, root::Parts};
 
 pub(super) async fn run(config: Config) -> Result<()> {
-    let parts = Parts::open(config).await?;
+    let parts = Parts::open_to_migrate(config).await?;
     parts
         .store
         .migrate()

@@ -34,7 +34,7 @@ fn settings(text: &str) -> Result<TenantSettings, String> {
 
 impl Tenant {
     pub(super) async fn run(self, config: Config) -> Result<()> {
-        let parts = Parts::open(config).await?;
+        let parts = Parts::open_database(config).await?;
         let done = self.act(&parts).await;
         parts.close().await?;
         done

@@ -100,6 +100,9 @@ pub async fn send_fleet(
     let bar = progress("driving", spec.vehicles as u64, "{pos}/{len} vehicles")?;
     let mut sender = Sender::new(parts, tenant, &store, summary.run);
     for vehicle in fleet::generate(spec) {
+        if interrupted.is_cancelled() {
+            break;
+        }
         register::generated(&store, &vehicle, plan, spec, summary).await?;
         for batch in &vehicle.batches {
             if interrupted.is_cancelled() {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use odograph_domain::outcome::{SampleRejection, Tally};
+use odograph_domain::outcome::{MessageRejection, SampleRejection, Tally};
 use uuid::Uuid;
 
 use crate::cli::table;
@@ -98,11 +98,18 @@ impl fmt::Display for Summary {
         if !self.unknown_columns.is_empty() {
             writeln!(
                 f,
-                "columns this version does not know, kept as they are: {}",
+                "columns this version does not know, kept where the product keeps everything: {}",
                 join(&self.unknown_columns)
             )?;
         }
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        if !tally.rejected.is_empty() {
+            write!(f, "\nwhat was refused is kept with its reason: GET /v1/dead-letters")?;
+        }
+        if tally.rejected.contains_key(MessageRejection::UnknownVehicle.as_str()) {
+            write!(f, "\n--register creates the vehicles that a file names")?;
+        }
+        Ok(())
     }
 }
 

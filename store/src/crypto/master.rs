@@ -37,6 +37,11 @@ impl MasterKey {
         std::array::from_fn(|i| digest[i])
     }
 
+    /// Whether this is the key that wrapped a subject's key.
+    pub(crate) fn wrapped(&self, wrapped: &[u8]) -> bool {
+        wrapped.starts_with(&self.mark())
+    }
+
     pub(crate) fn wrap(&self, context: &[u8], key: &Key) -> Result<Vec<u8>> {
         Ok([self.mark().as_slice(), &self.0.seal(context, key.bytes())?].concat())
     }

@@ -13,6 +13,7 @@ use odograph_tests::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sqlx::PgConnection;
 use tokio::process::{Child, Command};
 
 struct Fleet {
@@ -158,6 +159,16 @@ async fn assert_nothing_lost_or_doubled(platform: &Platform, tenant: TenantId, f
     assert_eq!(outcomes.rejected_total(), 0, "{outcomes:?}");
 }
 
+/// What a worker frozen in the middle of a transaction holds is let go by the server after a minute. Here sooner.
+async fn let_go_soon(db: &mut PgConnection) {
+    let alter = "DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I SET idle_in_transaction_session_timeout = 2000', current_database()); END $$";
+    sqlx::raw_sql(alter)
+        .execute(db)
+        .await
+        .expect("a setting of the database");
+}
+
 /// A worker that stands still for longer than its lease lasts, and then goes on with what it held: another has taken that
 /// up in the meantime, and the late commit must be refused.
 async fn frozen_worker(queue: Queue) {
@@ -170,6 +181,7 @@ async fn frozen_worker(queue: Queue) {
     let tenant = platform.tenant("disturbed").await;
     platform.insure(tenant, &fleet.insured).await;
     import(&platform, "disturbed", &file).await.succeeded();
+    platform.as_superuser(let_go_soon).await;
     let all = fleet.rows.rows.len() as u64;
     let frozen = start(&platform, &["work"]);
     let mut rng = ChaCha8Rng::seed_from_u64(10);

@@ -29,7 +29,7 @@ pub(crate) struct PremiumRequest {
     tag = "Premiums",
     summary = "Rate a period now",
     description = "By what is known now. Where nothing has changed since the period was last rated, that premium is the answer; \
-        otherwise a new version.",
+        otherwise a new version. A month that still runs is rated by what has been driven so far.",
     params(("policy" = String, Path, description = "Id or external reference", example = "POL-2026-0042")),
     request_body = PremiumRequest,
     responses((status = 200, description = "The premium in force", body = PremiumWithTrace))
@@ -45,6 +45,11 @@ pub(crate) async fn handle(
     let (first, end) = (body.period.first_day(), body.period.end());
     if policy.starts_on >= end || policy.ends_on.is_some_and(|day| day <= first) {
         let detail = format!("wanted a month that the policy covers, got {}", body.period);
+        return Err(Problem::field(Code::NotRatable, "period", detail));
+    }
+    let today = state.clock.now().with_timezone(&policy.time_zone).date_naive();
+    if first > today {
+        let detail = format!("wanted a month that has begun, got {}", body.period);
         return Err(Problem::field(Code::NotRatable, "period", detail));
     }
     let mut tries = 0;

@@ -49,7 +49,10 @@ pub(crate) async fn handle(
         Some(score) => Ok(Json(score.into())),
         None => Err(Problem::new(
             Code::NotFound,
-            format!("driver {:?} has no score there", shown(&driver)),
+            format!(
+                "driver {:?} has no score yet: too little was driven, or nothing that may be scored",
+                shown(&driver)
+            ),
         )),
     }
 }
