@@ -55,7 +55,7 @@ impl TenantStore {
             ScoreRow,
             "SELECT as_of, value, window_days, exposure_km, trips, model_name, model_version, parameters_sha256, reasons
              FROM score WHERE tenant_id = $1 AND driver_id = $2
-               AND as_of <= coalesce($3, (SELECT max(start_day) FROM trip WHERE tenant_id = $1 AND driver_id = $2))
+               AND as_of <= coalesce($3, (SELECT max(start_day) FROM trip WHERE tenant_id = $1 AND driver_id = $2), 'infinity')
              ORDER BY as_of DESC LIMIT 1",
             self.tenant_id().uuid(),
             driver.uuid(),

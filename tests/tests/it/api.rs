@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use flate2::{Compression, write::GzEncoder};
 use odograph_domain::{id::TenantId, policy::Product};
 use odograph_tests::{
-    http::{Answer, Api},
+    http::Answer,
     platform::{Insured, Platform},
 };
 use reqwest::Method;

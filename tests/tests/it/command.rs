@@ -176,7 +176,7 @@ async fn embedded_demo_of_a_generated_fleet_ends_with_the_table_of_drivers() {
     ] {
         assert!(told.out.contains(word), "no {word} in\n{}", told.out);
     }
-    balanced(&told);
+    let _ = balanced(&told);
     assert!(
         !told.err.contains("panicked") && !told.err.contains("ERROR"),
         "{}",

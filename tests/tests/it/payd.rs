@@ -26,7 +26,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 /// Values of behaviour, of the car's state and of fields nobody knows. Their digits occur nowhere else.
 const TELLING: &[&str] = &[
-    "3.1415926",
+    "3.2715926",
     "-7.3890561",
     "9.8696044",
     "0.5772157",
@@ -61,7 +61,7 @@ fn sample(second: i64) -> Value {
     json!({
         "ts": time(second), "lat": 48.1, "lon": 11.5 + 0.00019 * (second.clamp(60, 600) - 60) as f64,
         "speed_kmh": if moving { 50.0 } else { 0.0 }, "ignition": second < 660, "hdop": 1.1,
-        "heading_deg": 123.45678, "accel_x_ms2": 3.1415926, "accel_y_ms2": -7.3890561, "accel_z_ms2": 9.8696044,
+        "heading_deg": 123.45678, "accel_x_ms2": 3.2715926, "accel_y_ms2": -7.3890561, "accel_z_ms2": 9.8696044,
         "gyro_z_rads": 0.5772157, "brake_pct": 61.803398, "throttle_pct": 27.182818, "engine_rpm": 4242.4242,
         "speed_limit_kmh": 13.131313, "phone_in_use": true, "belt": false, "coolant_c": 87.654321, "dtc": ["P0420XYZ"],
         "mood": "telltale",
@@ -97,7 +97,7 @@ fn batch(vehicle: &str, id: &str, samples: Vec<Value>) -> Value {
 
 fn impact() -> Value {
     json!({ "trigger_ts": time(300), "rate_hz": 100.0, "t0_ms": -20.0,
-        "accel_ms2": [[3.1415926, -7.3890561, 9.8696044], [16.180339, 0.0, 9.8]], "gyro_rads": [[0.5772157, 0.0, 0.0], [0.0, 0.0, 0.0]] })
+        "accel_ms2": [[3.2715926, -7.3890561, 9.8696044], [16.180339, 0.0, 9.8]], "gyro_rads": [[0.5772157, 0.0, 0.0], [0.0, 0.0, 0.0]] })
 }
 
 /// One thing wrong with each of these, with telling values beside it or as the wrong value itself.
@@ -109,15 +109,15 @@ fn bad_samples() -> Vec<Value> {
     };
     vec![
         with(700, "speed_kmh", json!(-4000)),
-        with(701, "accel_x_ms2", json!("3.1415926 telltale")),
+        with(701, "accel_x_ms2", json!("3.2715926 telltale")),
         with(702, "accel_x_ms2", json!(314_159_260.0)),
         with(703, "lat", Value::Null),
         with(704, "ts", json!("P0420XYZ")),
         with(705, "engine_rpm", json!(-42_424_242)),
         with(706, "heading_deg", json!([123.45678])),
-        with(707, "lat", json!({ "telltale": 3.1415926 })),
-        json!("3.1415926"),
-        json!({ "accel_x_ms2": 3.1415926 }),
+        with(707, "lat", json!({ "telltale": 3.2715926 })),
+        json!("3.2715926"),
+        json!({ "accel_x_ms2": 3.2715926 }),
     ]
 }
 
@@ -128,7 +128,7 @@ fn bad_bodies(vehicle: &str) -> Vec<String> {
         whole[..whole.len() - 9].to_owned(),
         whole.replacen(':', "", 3),
         format!("{whole} telltale"),
-        whole.replace("\"schema\":1", "\"schema\":{\"telltale\":3.1415926}"),
+        whole.replace("\"schema\":1", "\"schema\":{\"telltale\":3.2715926}"),
         whole.replace("\"schema\":1", "\"schema\":99"),
         whole.replace("\"batch_id\":\"broken\"", "\"batch_id\":\"\""),
         whole.replace(&format!("\"vehicle\":\"{vehicle}\""), "\"vehicle\":\"nobody\""),
@@ -153,7 +153,7 @@ async fn post(api: &Api, token: &str, body: String) -> Answer {
 async fn send_everything(platform: &Platform, api: &Api, tenant: TenantId, vehicle: &str) {
     let token = api.token(&platform.client(tenant, &[]).await).await;
     let mut whole = batch(vehicle, "drive", drive());
-    whole["impacts"] = json!([impact(), { "trigger_ts": "telltale", "accel_ms2": 3.1415926 }]);
+    whole["impacts"] = json!([impact(), { "trigger_ts": "telltale", "accel_ms2": 3.2715926 }]);
     let sound = [
         whole.to_string(),
         batch(vehicle, "bad", bad_samples()).to_string(),
@@ -173,7 +173,7 @@ async fn send_everything(platform: &Platform, api: &Api, tenant: TenantId, vehic
     }
     let id = platform.store(tenant).resolve_vehicle(vehicle).await.expect("vehicles");
     let mut raw: Vec<Vec<u8>> = bad_bodies(vehicle).into_iter().map(String::into_bytes).collect();
-    raw.push(b"accel_x_ms2=3.1415926; telltale".to_vec());
+    raw.push(b"accel_x_ms2=3.2715926; telltale".to_vec());
     raw.push([&[0xff, 0xfe][..], conflict.as_bytes()].concat());
     let envelopes: Vec<_> = raw
         .into_iter()
