@@ -8,6 +8,7 @@ pub mod access;
 pub mod auth;
 mod extract;
 mod health;
+mod home;
 mod observe;
 mod openapi;
 mod page;

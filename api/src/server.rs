@@ -3,8 +3,9 @@
 use std::{future::Future, io, net::TcpListener};
 
 use actix_web::{App, HttpServer, middleware, web};
+use tokio::runtime::Handle;
 
-use crate::{auth::gate::gate, observe::observe, routes, state::ApiState};
+use crate::{auth::gate::gate, home::at_home, observe::observe, routes, state::ApiState};
 
 /// Serves until `shutdown` completes, then takes no new connection, lets requests under way finish (as long as
 /// `limits.shutdown_timeout`), and returns.
@@ -18,11 +19,14 @@ pub async fn serve(
     let limits = state.limits;
     let address = listener.local_addr()?;
     let state = web::Data::new(state);
+    let home = web::Data::new(Handle::current());
     let docs = routes::Docs::new();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
+            .app_data(home.clone())
             .configure(|config| routes::configure(config, &docs))
+            .wrap(middleware::from_fn(at_home))
             .wrap(middleware::from_fn(gate))
             .wrap(middleware::Compress::default())
             .wrap(middleware::from_fn(observe))

@@ -33,6 +33,8 @@ use self::{consumer::RabbitConsumer, link::Link, publisher::Publishing, topology
 /// For the broker to answer a request on a live connection. Every request is bounded: one that is under way while its
 /// connection ends may never be answered at all.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a readiness check waits for a lost broker.
+const PING: Duration = Duration::from_secs(2);
 /// How long a caller waits for a lost broker before it is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -172,6 +174,12 @@ impl fmt::Debug for RabbitQueue {
 
 #[async_trait]
 impl Publisher for RabbitQueue {
+    /// Whether the broker answers: opens a channel, which closes again by itself.
+    async fn ping(&self) -> Result<(), QueueError> {
+        let connection = self.shared.publishing.connection(Instant::now() + PING).await?;
+        answered("opening a channel", connection.create_channel()).await.map(drop)
+    }
+
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
         self.shared.publishing.publish(envelopes).await
     }

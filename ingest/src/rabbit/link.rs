@@ -18,7 +18,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// For looking whether there is a connection.
 const LEAST: Duration = Duration::from_millis(100);
 /// Without an answer to two of these in a row the peer counts as dead, s.
-const HEARTBEAT_S: u16 = 20;
+const HEARTBEAT_S: u16 = 10;
 
 pub(super) struct Link {
     /// What this connection is for, in logs and in the broker's own list.

@@ -48,7 +48,7 @@ pub(crate) async fn fresh() -> TestDatabase {
         "the tests need PostgreSQL 15 or newer: set ODOGRAPH_TEST_DATABASE_URL to a superuser's URL (scripts/test finds one)",
     );
     let template = template(&mut conn).await;
-    let name: String = sqlx::query_scalar("SELECT 'odograph_test_' || replace(gen_random_uuid()::text, '-', '')")
+    let name: String = sqlx::query_scalar("SELECT 'odograph_storetest_' || replace(gen_random_uuid()::text, '-', '')")
         .fetch_one(&mut conn)
         .await
         .unwrap();
@@ -66,7 +66,7 @@ async fn template(conn: &mut PgConnection) -> String {
         .iter()
         .flat_map(|migration| migration.checksum.iter().copied())
         .collect();
-    let name: String = sqlx::query_scalar("SELECT 'odograph_template_' || left(encode(sha256($1), 'hex'), 16)")
+    let name: String = sqlx::query_scalar("SELECT 'odograph_storetemplate_' || left(encode(sha256($1), 'hex'), 16)")
         .bind(checksums)
         .fetch_one(&mut *conn)
         .await
