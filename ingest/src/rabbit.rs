@@ -177,7 +177,9 @@ impl Publisher for RabbitQueue {
     /// Whether the broker answers: opens a channel, which closes again by itself.
     async fn ping(&self) -> Result<(), QueueError> {
         let connection = self.shared.publishing.connection(Instant::now() + PING).await?;
-        answered("opening a channel", connection.create_channel()).await.map(drop)
+        answered("opening a channel", connection.create_channel())
+            .await
+            .map(drop)
     }
 
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
