@@ -18,6 +18,10 @@ lint:
 test *args:
     scripts/test {{ args }}
 
+# The black-box tests on the embedded default; those that need several processes or a broker say that they skip
+test-embedded *args:
+    ODOGRAPH_TEST_BACKEND=embedded scripts/test -E 'package(odograph-tests)' {{ args }}
+
 # Crate walls, licences and sources; installs cargo-deny when it is missing
 deny *args:
     scripts/deny {{ args }}
