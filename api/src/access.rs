@@ -96,33 +96,56 @@ pub(crate) struct Operation {
 pub(crate) enum Verb {
     Get,
     Post,
+    Put,
+    Patch,
+    Delete,
 }
 
 impl Verb {
+    pub(crate) const fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
         }
     }
 }
 
-const fn get(path: &'static str, id: &'static str, access: Access) -> Operation {
+const fn operation_of(method: Verb, path: &'static str, id: &'static str, access: Access) -> Operation {
     Operation {
-        method: Verb::Get,
+        method,
         path,
         id,
         access,
     }
 }
 
+const fn get(path: &'static str, id: &'static str, access: Access) -> Operation {
+    operation_of(Verb::Get, path, id, access)
+}
+
 const fn post(path: &'static str, id: &'static str, access: Access) -> Operation {
-    Operation {
-        method: Verb::Post,
-        path,
-        id,
-        access,
-    }
+    operation_of(Verb::Post, path, id, access)
+}
+
+#[allow(dead_code)]
+const fn put(path: &'static str, id: &'static str, access: Access) -> Operation {
+    operation_of(Verb::Put, path, id, access)
+}
+
+const fn patch(path: &'static str, id: &'static str, access: Access) -> Operation {
+    operation_of(Verb::Patch, path, id, access)
+}
+
+#[allow(dead_code)]
+const fn delete(path: &'static str, id: &'static str, access: Access) -> Operation {
+    operation_of(Verb::Delete, path, id, access)
 }
 
 use Access::{Public, Widened};
@@ -142,6 +165,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/v1/vehicles", "create_vehicle", needs(Scope::VehiclesWrite)),
     get("/v1/vehicles", "list_vehicles", needs(Scope::VehiclesRead)),
     get("/v1/vehicles/{vehicle}", "get_vehicle", needs(Scope::VehiclesRead)),
+    patch("/v1/vehicles/{vehicle}", "update_vehicle", needs(Scope::VehiclesWrite)),
     post(
         "/v1/vehicles/{vehicle}/assignments",
         "create_assignment",

@@ -52,6 +52,7 @@ use crate::{
         v1::vehicles::create::handle,
         v1::vehicles::list::handle,
         v1::vehicles::get::handle,
+        v1::vehicles::update::handle,
         v1::assignments::create::handle,
         v1::assignments::list::handle,
         v1::devices::create::handle,
@@ -103,9 +104,15 @@ fn operations(document: &mut openapi::OpenApi) -> impl Iterator<Item = (&'static
                 .iter()
                 .find(|known| known.path == path && known.method == verb)
         };
-        let get = table(Verb::Get).zip(item.get.as_mut());
-        let post = table(Verb::Post).zip(item.post.as_mut());
-        get.into_iter().chain(post)
+        [
+            table(Verb::Get).zip(item.get.as_mut()),
+            table(Verb::Post).zip(item.post.as_mut()),
+            table(Verb::Put).zip(item.put.as_mut()),
+            table(Verb::Patch).zip(item.patch.as_mut()),
+            table(Verb::Delete).zip(item.delete.as_mut()),
+        ]
+        .into_iter()
+        .flatten()
     })
 }
 
@@ -160,6 +167,11 @@ const ERRORS: &[(&str, &str, &str)] = &[
     ("403", "Forbidden", "The token lacks the scope"),
     ("404", "NotFound", "There is no such thing, or it is another tenant's"),
     ("409", "Conflict", "It conflicts with what is there already"),
+    (
+        "412",
+        "PreconditionFailed",
+        "It has been changed since: its ETag is none that `If-Match` names",
+    ),
     ("413", "TooLarge", "The body is too large"),
     (
         "415",
@@ -219,13 +231,15 @@ impl Modify for Errors {
 
 fn can_answer(known: &access::Operation, operation: &Operation, status: &str) -> bool {
     let protected = known.access != Access::Public;
-    let writes = known.method == Verb::Post;
+    let writes = known.method.has_body();
     match status {
         "400" => writes || takes(operation, |_| true),
         "401" | "403" => protected,
         // What a path or a list's filter names.
         "404" => known.path.contains('{') || takes(operation, |name| matches!(name, "vehicle" | "driver")),
-        "409" | "422" => protected && writes,
+        "409" => protected && known.method != Verb::Get,
+        "412" => takes(operation, |name| name == "If-Match"),
+        "422" => protected && writes,
         "413" | "415" => writes,
         "429" => matches!(known.id, "send_batch" | "issue_token"),
         "500" => protected || writes,
@@ -261,12 +275,15 @@ mod tests {
         let document = openapi();
         let mut documented = BTreeSet::new();
         for (path, item) in &document.paths.paths {
-            documented.extend(item.get.iter().map(|_| (path.as_str(), "GET")));
-            documented.extend(item.post.iter().map(|_| (path.as_str(), "POST")));
-            assert!(
-                item.put.is_none() && item.delete.is_none() && item.patch.is_none(),
-                "{path}"
-            );
+            let verbs = [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ];
+            let there = verbs.iter().filter(|(_, operation)| operation.is_some());
+            documented.extend(there.map(|(verb, _)| (path.as_str(), *verb)));
         }
         let table: BTreeSet<_> = access::OPERATIONS
             .iter()

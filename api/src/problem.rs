@@ -59,6 +59,7 @@ codes! {
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "No form of the answer is acceptable to the caller";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     Conflict = "conflict", CONFLICT, "It conflicts with what is there already";
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It has been changed since";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body is of a type that is not read here";
     InvalidBody = "invalid_body", UNPROCESSABLE_ENTITY, "A field of the body cannot be used";
@@ -242,6 +243,11 @@ impl From<StoreError> for Problem {
             StoreError::NotFound { kind } => Self::new(Code::NotFound, format!("no such {}", kind.replace('_', " "))),
             StoreError::Conflict { kind, detail } => {
                 Self::new(Code::Conflict, format!("{}: {detail}", kind.replace('_', " ")))
+            }
+            StoreError::Stale { kind, revision } => {
+                let kind = kind.replace('_', " ");
+                let detail = format!("the {kind} has another ETag by now, \"{revision}\": read it again");
+                Self::new(Code::PreconditionFailed, detail)
             }
             // What the checks before let pass and the database does not hold, such as a made-up cursor far outside time. The
             // database's words carry the value, so they go to the log.

@@ -53,7 +53,11 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
                 .route(web::post().to(vehicles::create::handle))
                 .route(web::get().to(vehicles::list::handle)),
         )
-        .service(web::resource("/v1/vehicles/{vehicle}").route(web::get().to(vehicles::get::handle)))
+        .service(
+            web::resource("/v1/vehicles/{vehicle}")
+                .route(web::get().to(vehicles::get::handle))
+                .route(web::patch().to(vehicles::update::handle)),
+        )
         .service(
             web::resource("/v1/vehicles/{vehicle}/assignments")
                 .route(web::post().to(assignments::create::handle))

@@ -10,6 +10,9 @@ pub enum StoreError {
     /// What was asked for contradicts what is stored.
     #[error("{kind}: {detail}")]
     Conflict { kind: &'static str, detail: String },
+    /// It was changed since the caller last saw it.
+    #[error("the {kind} has been changed since: it is at revision {revision}")]
+    Stale { kind: &'static str, revision: i32 },
     /// A value that cannot be stored. Found here only when nothing before saw it.
     #[error("{kind}: {detail}")]
     Invalid { kind: &'static str, detail: String },
@@ -38,6 +41,7 @@ impl StoreError {
         match self {
             Self::NotFound { .. } => "not found",
             Self::Conflict { .. } => "conflict",
+            Self::Stale { .. } => "changed since",
             Self::Invalid { .. } => "a value that cannot be stored",
             Self::Corrupt { .. } => "a stored row that does not read",
             Self::Fenced => "lease lost",

@@ -147,7 +147,7 @@ impl TenantStore {
         let fleet = self.find_fleet(&mut tx, fleet).await?.id;
         let rows = sqlx::query_as!(
             VehicleRow,
-            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at
+            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at, v.revision
              FROM fleet_vehicle f JOIN vehicle v ON v.tenant_id = f.tenant_id AND v.id = f.vehicle_id
              WHERE f.tenant_id = $1 AND f.fleet_id = $2
                AND ($3::timestamptz IS NULL OR (v.created_at, v.id) > ($3, $4))
@@ -256,7 +256,7 @@ impl TenantStore {
         self.fleet_of(&mut tx, group).await?;
         let rows = sqlx::query_as!(
             VehicleRow,
-            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at
+            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at, v.revision
              FROM group_vehicle g JOIN vehicle v ON v.tenant_id = g.tenant_id AND v.id = g.vehicle_id
              WHERE g.tenant_id = $1 AND g.group_id = $2
                AND ($3::timestamptz IS NULL OR (v.created_at, v.id) > ($3, $4))

@@ -82,6 +82,14 @@ pub(crate) fn given<T: Copy + Into<Uuid>>(given: &IdOrRef<T>) -> (Option<Uuid>, 
     }
 }
 
+/// Fails where a thing is no longer as the caller knows it. `expected`: the revisions it may have; `None` for any.
+pub(crate) fn unchanged_since(kind: &'static str, revision: i32, expected: Option<&[i32]>) -> Result<()> {
+    match expected {
+        Some(known) if !known.contains(&revision) => Err(StoreError::Stale { kind, revision }),
+        _ => Ok(()),
+    }
+}
+
 /// A stored reference, checked as when it was made.
 pub(crate) fn reference(text: Option<String>) -> Result<Option<odograph_domain::id::ExternalRef>> {
     text.map(|text| text.parse().map_err(StoreError::corrupt)).transpose()

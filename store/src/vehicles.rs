@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
-    tenant::{TenantStore, given, reference},
+    tenant::{TenantStore, given, reference, unchanged_since},
 };
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +29,8 @@ pub struct VehicleRecord {
     pub model: Option<String>,
     pub year: Option<i32>,
     pub created_at: DateTime<Utc>,
+    /// Grows with each change.
+    pub revision: i32,
 }
 
 pub(crate) struct VehicleRow {
@@ -39,6 +41,7 @@ pub(crate) struct VehicleRow {
     pub(crate) model: Option<String>,
     pub(crate) year: Option<i32>,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) revision: i32,
 }
 
 impl VehicleRow {
@@ -51,6 +54,7 @@ impl VehicleRow {
             model: self.model,
             year: self.year,
             created_at: self.created_at,
+            revision: self.revision,
         })
     }
 
@@ -98,6 +102,7 @@ impl TenantStore {
             model,
             year,
             created_at: caller.now,
+            revision: 1,
         })
     }
 
@@ -106,7 +111,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
             VehicleRow,
-            "SELECT id, external_ref, vin, make, model, year, created_at FROM vehicle
+            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
              WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
             self.tenant_id().uuid(),
             id,
@@ -118,12 +123,60 @@ impl TenantStore {
         row.ok_or(StoreError::NotFound { kind: "vehicle" })?.read()
     }
 
+    /// Applies `change` to the vehicle as it is now (its id, time and revision stay ours). `expected`: the revisions it may
+    /// be changed from; `None` for any.
+    pub async fn update_vehicle(
+        &self,
+        vehicle: &IdOrRef<VehicleId>,
+        expected: Option<&[i32]>,
+        change: impl FnOnce(&mut VehicleRecord),
+    ) -> Result<VehicleRecord> {
+        let caller = self.caller();
+        let (id, external_ref) = given(vehicle);
+        let mut tx = self.begin().await?;
+        let row = sqlx::query_as!(
+            VehicleRow,
+            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
+             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3) FOR NO KEY UPDATE",
+            caller.tenant.uuid(),
+            id,
+            external_ref,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let before = row.ok_or(StoreError::NotFound { kind: "vehicle" })?.read()?;
+        unchanged_since("vehicle", before.revision, expected)?;
+        let mut record = before.clone();
+        change(&mut record);
+        (record.id, record.created_at, record.revision) = (before.id, before.created_at, before.revision);
+        if record != before {
+            record.revision += 1;
+            sqlx::query!(
+                "UPDATE vehicle SET external_ref = $3, vin = $4, make = $5, model = $6, year = $7, revision = $8
+                 WHERE tenant_id = $1 AND id = $2",
+                caller.tenant.uuid(),
+                record.id.uuid(),
+                record.external_ref.as_ref().map(ExternalRef::as_str),
+                record.vin,
+                record.make,
+                record.model,
+                record.year,
+                record.revision,
+            )
+            .execute(&mut *tx)
+            .await?;
+            caller.audit(&mut tx, "update", "vehicle", record.id.uuid()).await?;
+        }
+        tx.commit().await?;
+        Ok(record)
+    }
+
     /// In the order they were made.
     pub async fn vehicles(&self, page: Page) -> Result<Listed<VehicleRecord>> {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             VehicleRow,
-            "SELECT id, external_ref, vin, make, model, year, created_at FROM vehicle
+            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
              WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3))
              ORDER BY created_at, id LIMIT $4",
             self.tenant_id().uuid(),

@@ -53,14 +53,20 @@ impl Api {
     }
 
     pub async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
-        Answer::of(
-            self.request(Method::POST, path)
-                .bearer_auth(token)
-                .json(body)
-                .send()
-                .await,
-        )
-        .await
+        self.send(Method::POST, token, path, Some(body)).await
+    }
+
+    pub async fn patch(&self, token: &str, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, token, path, Some(body)).await
+    }
+
+    pub async fn send(&self, method: Method, token: &str, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.request(method, path).bearer_auth(token);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        Answer::of(request.send().await).await
     }
 
     /// A list, read to its end page by page.

@@ -2,6 +2,8 @@
 
 pub(crate) mod body;
 pub(crate) mod json;
+pub(crate) mod patch;
 pub(crate) mod path;
+pub(crate) mod precondition;
 pub(crate) mod query;
 pub(crate) mod value;

@@ -12,4 +12,5 @@ mod payd;
 mod queue;
 mod same;
 mod tenancy;
+mod updates;
 mod walls;

@@ -6,12 +6,11 @@ use odograph_store::NewVehicle;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Vehicle;
+use super::{Vehicle, check_year};
 use crate::{
     auth::gate::Caller,
     extract::{
         json::Json,
-        query::Fields,
         value::{Text, Vin},
     },
     problem::Problem,
@@ -55,11 +54,7 @@ pub(crate) async fn handle(
         model,
         year,
     } = body;
-    let mut fields = Fields::of_body();
-    if let Some(year) = year.filter(|year| !(1886..=2200).contains(year)) {
-        fields.wrong("year", format!("wanted a model year from 1886 to 2200, got {year}"));
-    }
-    fields.finish()?;
+    check_year(year)?;
     let new = NewVehicle {
         external_ref,
         vin: vin.map(|vin| vin.0),

@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod update;
 
 use chrono::{DateTime, Utc};
 use odograph_domain::id::ExternalRef;
@@ -10,6 +11,8 @@ use odograph_store::VehicleRecord;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::{extract::query::Fields, problem::Problem};
 
 /// A vehicle.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,6 +42,7 @@ impl From<VehicleRecord> for Vehicle {
             model,
             year,
             created_at,
+            revision: _,
         } = record;
         let external_ref = external_ref.map(ExternalRef::into);
         Self {
@@ -51,4 +55,12 @@ impl From<VehicleRecord> for Vehicle {
             created_at,
         }
     }
+}
+
+fn check_year(year: Option<i32>) -> Result<(), Problem> {
+    let mut fields = Fields::of_body();
+    if let Some(year) = year.filter(|year| !(1886..=2200).contains(year)) {
+        fields.wrong("year", format!("wanted a model year from 1886 to 2200, got {year}"));
+    }
+    fields.finish()
 }
