@@ -1,11 +1,16 @@
 //! Who may do what: one table of every operation, with the scopes it needs.
 //!
 //! The authentication middleware, the security requirements of the OpenAPI document and the tests all read this table. An
-//! operation that is not in it is not served.
+//! operation that is not in it is not served. What else an operation has to answer is in [`checklist`].
+
+mod checklist;
+mod matrix;
 
 use std::fmt;
 
 use actix_web::http::Method;
+
+pub use matrix::{audited_as, contradictions, document};
 
 macro_rules! scopes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $says:literal;)*) => {
@@ -78,6 +83,15 @@ impl Access {
         match self {
             Self::Public => None,
             Self::Scope(scope) | Self::Widened(scope, _) => Some(scope),
+        }
+    }
+
+    /// What opens the operation, then what widens it.
+    pub(crate) fn scopes(self) -> Vec<Scope> {
+        match self {
+            Self::Public => Vec::new(),
+            Self::Scope(scope) => vec![scope],
+            Self::Widened(scope, more) => vec![scope, more],
         }
     }
 }

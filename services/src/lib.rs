@@ -1,5 +1,6 @@
 //! What runs: the command line, the pipeline that composes the other crates, and the demo's fleet.
 
+pub mod checklist;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "embedded")]

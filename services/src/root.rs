@@ -145,6 +145,18 @@ impl Parts {
         Self::on_embedded(config, embedded, &master_key).await
     }
 
+    /// On an embedded PostgreSQL of its own, in a temporary folder and under a key that are gone when it ends.
+    #[cfg(feature = "embedded")]
+    pub async fn open_temporary(config: Config) -> Result<Self> {
+        let master_key = hex::encode(random_bytes::<32>()?);
+        Self::on_embedded(config, Embedded::start(Location::Temporary).await?, &master_key).await
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    pub async fn open_temporary(_config: Config) -> Result<Self> {
+        bail!("this needs the embedded PostgreSQL, and this build has none (feature `embedded`)")
+    }
+
     /// On an embedded database that is already running.
     #[cfg(feature = "embedded")]
     pub async fn on_embedded(config: Config, embedded: Embedded, master_key: &str) -> Result<Self> {

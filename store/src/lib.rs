@@ -6,6 +6,7 @@
 
 mod assignments;
 mod audit;
+mod checklist;
 mod contexts;
 mod crypto;
 mod dead_letters;
@@ -37,6 +38,7 @@ mod writes;
 
 pub use assignments::{AssignmentRecord, NewAssignment};
 pub use audit::AuditRow;
+pub use checklist::TableAnswers;
 pub use crypto::MasterKey;
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow};
 pub use derive::DeriveTx;

@@ -111,7 +111,7 @@ impl OperatorStore {
         Self { store }
     }
 
-    async fn begin(&self) -> Result<Tx> {
+    pub(crate) async fn begin(&self) -> Result<Tx> {
         self.store.begin(Scope::Maintenance).await
     }
 

@@ -16,7 +16,7 @@ use crate::{
     import::{self, Register, Summary},
     overview,
     pipeline::{Pipeline, derive},
-    root::{Parts, random_bytes},
+    root::Parts,
     shutdown, worker,
 };
 
@@ -66,7 +66,7 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("odograph-demo-").tempdir()?;
         config.data.dir = folder.path().to_owned();
         eprintln!("starting the embedded PostgreSQL …");
-        let parts = open(config).await?;
+        let parts = Parts::open_temporary(config).await?;
         let done = self.show(&parts).await;
         parts.close().await?;
         done
@@ -162,18 +162,6 @@ fn token(parts: &Parts, url: &str, tenant: TenantId, reader: &client::Credential
         client: reader.id,
         scopes,
     })?)
-}
-
-#[cfg(feature = "embedded")]
-async fn open(config: Config) -> Result<Parts> {
-    use crate::embedded::{Embedded, Location};
-    let master_key = hex::encode(random_bytes::<32>()?);
-    Parts::on_embedded(config, Embedded::start(Location::Temporary).await?, &master_key).await
-}
-
-#[cfg(not(feature = "embedded"))]
-async fn open(_config: Config) -> Result<Parts> {
-    anyhow::bail!("the demo needs the embedded PostgreSQL, and this build has none (feature `embedded`)")
 }
 
 /// The table of drivers: what each drove, how, and what it costs.

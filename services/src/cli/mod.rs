@@ -8,6 +8,7 @@ use odograph_store::{Listed, Page};
 
 use crate::{config::Config, logging};
 
+mod checklist;
 pub mod client;
 mod demo;
 mod import;
@@ -48,6 +49,8 @@ enum Command {
     Import(import::Import),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
+    /// Write docs/operations-matrix.md: what every operation and every table answers.
+    Checklist(checklist::Checklist),
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -77,6 +80,7 @@ impl Cli {
             Command::All => serve::all(config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
+            Command::Checklist(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
             Command::Config | Command::Openapi(_) => Ok(()),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of what comes live need the time it is")]
 
 mod api;
+mod checklist;
 mod command;
 mod drives;
 mod faults;
