@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
 use crate::{
     batch::{BatchId, Impact, RawSample},
+    correction::Cause,
     envelope::{Header, Source},
     id::{ClientId, DeviceId, DriverId, MessageId, PolicyId, TenantId, VehicleId},
     policy::Product,
@@ -153,10 +154,10 @@ impl VehicleState {
     }
 }
 
-/// A window of a vehicle whose trips must be derived, and when: at once, or when the vehicle has been silent long enough.
-/// One row a vehicle: windows merge; where either is `at_once` the earlier `due_at` holds, else the later (a timer
-/// pushed on by new data).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A window of a vehicle whose trips must be derived, when, and why: at once, or when the vehicle has been silent long
+/// enough. Windows of a vehicle that lie [`DirtyWindow::NEAR`] each other merge; where either is `at_once` the earlier
+/// `due_at` holds, else the later (a timer pushed on by new data).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirtyWindow {
     pub tenant: TenantId,
     pub vehicle: VehicleId,
@@ -164,6 +165,51 @@ pub struct DirtyWindow {
     pub due_at: DateTime<Utc>,
     /// A trip has ended or late data came: do not wait for silence.
     pub at_once: bool,
+    pub cause: Cause,
+}
+
+impl DirtyWindow {
+    /// Windows further apart than this stay apart: one late sample of last year beside the trip that is driven now must not
+    /// make the whole year dirty.
+    pub const NEAR: TimeDelta = TimeDelta::hours(6);
+
+    pub fn is_near(&self, other: &Self) -> bool {
+        self.vehicle == other.vehicle
+            && self.window.from - Self::NEAR <= other.window.to
+            && other.window.from <= self.window.to + Self::NEAR
+    }
+
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        let at_once = self.at_once || other.at_once;
+        Self {
+            window: self.window.union(other.window),
+            due_at: if at_once {
+                self.due_at.min(other.due_at)
+            } else {
+                self.due_at.max(other.due_at)
+            },
+            at_once,
+            cause: self.cause.merged(other.cause),
+            ..self
+        }
+    }
+
+    /// As few windows as there can be, by vehicle and start.
+    pub fn merge_near(mut windows: Vec<Self>) -> Vec<Self> {
+        windows.sort_by_key(|dirty| (dirty.vehicle, dirty.window.from));
+        let mut merged: Vec<Self> = Vec::with_capacity(windows.len());
+        for dirty in windows {
+            match merged.pop() {
+                Some(last) if last.is_near(&dirty) => merged.push(last.merged(dirty)),
+                last => {
+                    merged.extend(last);
+                    merged.push(dirty);
+                }
+            }
+        }
+        merged
+    }
 }
 
 impl NewDeadLetter {

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod correction;
 pub mod detect;
 pub mod envelope;
 pub mod event;

@@ -5,6 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use odograph_domain::{
     batch::RawSample,
+    correction::{Cause, Why},
     detect::{Detector, Finding, Step},
     intake::{DirtyWindow, NewBatch, VehicleState},
     sample::Sample,
@@ -49,17 +50,16 @@ impl Detector for TripWatch {
         let mut hints = Hints::read(state);
         let mut findings = Vec::new();
         let seen_until = hints.last_ms;
-        let mut late: Option<Window> = None;
+        let mut late: Vec<EventTime> = Vec::new();
         for raw in samples {
             let ts = raw.sample.ts;
             if seen_until.is_some_and(|seen| ts.millis() <= seen) {
-                let here = Window { from: ts, to: ts };
-                late = Some(late.map_or(here, |window| window.union(here)));
+                late.push(ts);
             } else {
                 hints.note(&raw.sample, settings, &mut findings);
             }
         }
-        findings.extend(late.map(|window| Finding::LateData { window }));
+        findings.extend(runs(&late).into_iter().map(|window| Finding::LateData { window }));
         Step {
             state: serde_json::to_value(&hints).unwrap_or_default(),
             findings,
@@ -139,16 +139,16 @@ impl Hints {
     }
 }
 
-/// Moves a vehicle's state on by one accepted batch, and says what must be derived and when: at once where a trip has
+/// Moves a vehicle's state on by one accepted batch, and says what must be derived, when and why: at once where a trip has
 /// ended or data came late, else when the vehicle has been silent for [`odograph_domain::settings::TripSettings::gap_s`].
-/// No window where the batch brought no samples.
+/// A batch whose samples lie far apart makes a window of each part; one without samples makes none.
 pub fn advance(
     mut state: VehicleState,
     batch: &NewBatch,
     settings: &TenantSettings,
     detectors: &[Box<dyn Detector>],
     now: DateTime<Utc>,
-) -> (VehicleState, Option<DirtyWindow>) {
+) -> (VehicleState, Vec<DirtyWindow>) {
     state.last_received_at = state.last_received_at.max(Some(batch.received_at));
     let mut samples: Vec<RawSample> = batch
         .samples
@@ -157,15 +157,12 @@ pub fn advance(
         .cloned()
         .collect();
     samples.sort_by_key(|raw| raw.sample.ts);
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
-        return (state, None);
+    let Some(last) = samples.last() else {
+        return (state, Vec::new());
     };
-    let mut window = Window {
-        from: first.sample.ts,
-        to: last.sample.ts,
-    };
-    state.watermark = state.watermark.max(Some(window.to));
+    state.watermark = state.watermark.max(Some(last.sample.ts));
 
+    let mut windows: Vec<(Window, Why)> = Vec::new();
     let mut at_once = false;
     for detector in detectors {
         let known = state.detectors.get(detector.name()).unwrap_or(&Value::Null);
@@ -173,12 +170,24 @@ pub fn advance(
         state.detectors.insert(detector.name().to_owned(), step.state);
         for finding in step.findings {
             at_once |= !matches!(finding, Finding::TripStarted { .. });
-            window = window.union(match finding {
-                Finding::TripStarted { at } | Finding::TripEnded { at } => Window { from: at, to: at },
-                Finding::LateData { window } => window,
+            windows.push(match finding {
+                Finding::TripStarted { at } | Finding::TripEnded { at } => (Window { from: at, to: at }, Why::NewData),
+                Finding::LateData { window } => (window, Why::LateData),
             });
         }
     }
+    let late = |at: EventTime| {
+        windows
+            .iter()
+            .any(|(window, why)| *why == Why::LateData && window.contains(at))
+    };
+    let fresh: Vec<EventTime> = samples
+        .iter()
+        .map(|raw| raw.sample.ts)
+        .filter(|at| !late(*at))
+        .collect();
+    windows.extend(runs(&fresh).into_iter().map(|window| (window, Why::NewData)));
+
     let parked = state
         .detectors
         .get(TripWatch.name())
@@ -190,14 +199,32 @@ pub fn advance(
         (false, true) => (batch.received_at.utc() + PARKED, true),
         (false, false) => (silence, false),
     };
-    let dirty = DirtyWindow {
+    let dirty = windows.into_iter().map(|(window, why)| DirtyWindow {
         tenant: batch.key.tenant,
         vehicle: batch.key.vehicle,
         window,
         due_at,
         at_once,
-    };
-    (state, Some(dirty))
+        cause: Cause::of(why),
+    });
+    let mut merged = DirtyWindow::merge_near(dirty.collect());
+    for dirty in &mut merged {
+        dirty.cause.batches = 1;
+    }
+    (state, merged)
+}
+
+/// The stretches that times in order lie in, parted where [`DirtyWindow::NEAR`] parts them.
+fn runs(times: &[EventTime]) -> Vec<Window> {
+    times
+        .chunk_by(|one, next| *next - *one <= DirtyWindow::NEAR)
+        .filter_map(|run| {
+            Some(Window {
+                from: *run.first()?,
+                to: *run.last()?,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -243,31 +270,65 @@ mod tests {
         }
     }
 
-    fn accept(state: VehicleState, batch: &NewBatch) -> (VehicleState, Option<DirtyWindow>) {
+    fn accept(state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
         let now = EventTime::from_millis(START_MS + 6_000_000).unwrap().utc();
         advance(state, batch, &TenantSettings::default(), &[Box::new(TripWatch)], now)
+    }
+
+    #[track_caller]
+    fn only(mut dirty: Vec<DirtyWindow>) -> DirtyWindow {
+        assert_eq!(dirty.len(), 1, "{dirty:?}");
+        dirty.remove(0)
+    }
+
+    #[test]
+    fn an_old_sample_beside_new_ones_makes_a_window_of_its_own() {
+        let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
+        let (state, _) = accept(state, &batch((0..60).map(|s| (s, 50.0))));
+        let year = 365 * 86_400;
+        let (_, dirty) = accept(
+            state,
+            &batch([(-year, 50.0), (60 - year, 50.0), (60, 50.0), (61, 50.0)]),
+        );
+        let told: Vec<_> = dirty
+            .into_iter()
+            .map(|dirty| {
+                let (from, to) = (dirty.window.from.millis(), dirty.window.to.millis());
+                (
+                    (from - START_MS) / 1000,
+                    (to - from) / 1000,
+                    dirty.cause.why,
+                    dirty.cause.batches,
+                )
+            })
+            .collect();
+        let late = (-year, 60, [Why::LateData].into(), 1);
+        let new = (60, 1, [Why::NewData].into(), 1);
+        assert_eq!(told, [late, new]);
     }
 
     #[test]
     fn a_trip_under_way_waits_for_silence_and_one_that_ended_does_not() {
         let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
         let (state, dirty) = accept(state, &batch((0..60).map(|s| (s, 50.0))));
-        let dirty = dirty.unwrap();
+        let dirty = only(dirty);
         assert!(!dirty.at_once);
+        assert_eq!(dirty.cause.why, [Why::NewData].into());
         assert_eq!(dirty.due_at.timestamp_millis(), START_MS + 5_300_000);
 
         let (state, dirty) = accept(state, &batch((60..400).map(|s| (s, 0.0))));
-        assert!(dirty.unwrap().at_once);
+        assert!(only(dirty).at_once);
         let (state, dirty) = accept(state, &batch((400..500).map(|s| (s, 0.0))));
         assert_eq!(
-            dirty.unwrap().due_at.timestamp_millis(),
+            only(dirty).due_at.timestamp_millis(),
             START_MS + 5_000_000 + PARKED.num_milliseconds()
         );
 
         let (state, dirty) = accept(state, &batch([(30, 51.0)]));
-        let dirty = dirty.unwrap();
+        let dirty = only(dirty);
         assert!(dirty.at_once);
         assert_eq!(dirty.window.from, dirty.window.to);
+        assert_eq!((dirty.cause.why, dirty.cause.batches), ([Why::LateData].into(), 1));
         assert_eq!(state.watermark.unwrap().millis(), START_MS + 499_000);
     }
 
@@ -276,7 +337,7 @@ mod tests {
         let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
         let (state, _) = accept(state, &batch((0..60).map(|s| (s, 50.0))));
         let (_, dirty) = accept(state, &batch([(4000, 0.0)]));
-        let dirty = dirty.unwrap();
+        let dirty = only(dirty);
         assert!(dirty.at_once);
         assert_eq!(
             (dirty.window.from.millis(), dirty.window.to.millis()),
@@ -289,7 +350,7 @@ mod tests {
         let mut state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
         state.detectors.insert("trip_watch".into(), Value::from("old"));
         let (state, dirty) = accept(state, &batch([]));
-        assert_eq!(dirty, None);
-        assert!(accept(state, &batch([(0, 50.0)])).1.is_some());
+        assert_eq!(dirty, []);
+        only(accept(state, &batch([(0, 50.0)])).1);
     }
 }

@@ -11,7 +11,7 @@ use odograph_domain::{
     detect::Detector,
     envelope::Source,
     id::{MessageId, TenantId, VehicleId},
-    intake::{LedgerKey, NewBatch, Subject, VehicleState},
+    intake::{DirtyWindow, LedgerKey, NewBatch, Subject, VehicleState},
     sample::Sample,
     settings::{TenantSettings, TripSettings},
     time::{EventTime, ReceivedAt, Window},
@@ -21,7 +21,7 @@ use odograph_ingest::{
     assemble::{Assembled, assemble, close_before},
     order::merge,
     watch::{TripWatch, advance},
-    window::{expand, reading},
+    window::{expand, reach, reading},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -77,7 +77,11 @@ fn device() -> impl Strategy<Value = Device> {
 }
 
 fn samples(phases: &[Phase], device: Device) -> Vec<RawSample> {
-    let (mut ms, mut metres) = (START_MS, 0.0);
+    samples_from(START_MS, phases, device)
+}
+
+fn samples_from(start_ms: i64, phases: &[Phase], device: Device) -> Vec<RawSample> {
+    let (mut ms, mut metres) = (start_ms, 0.0);
     let mut wobble = 12_345u64;
     let mut out = Vec::new();
     for phase in phases {
@@ -130,7 +134,9 @@ struct Platform {
     state: VehicleState,
     raw: Vec<RawSample>,
     trips: Vec<TripBounds>,
-    dirty: Option<Window>,
+    dirty: Vec<DirtyWindow>,
+    /// What the last derivation read.
+    read: Vec<Window>,
 }
 
 impl Platform {
@@ -144,7 +150,8 @@ impl Platform {
             state: VehicleState::new(VehicleId::from_uuid(Uuid::nil())),
             raw: Vec::new(),
             trips: Vec::new(),
-            dirty: None,
+            dirty: Vec::new(),
+            read: Vec::new(),
         }
     }
 
@@ -166,15 +173,19 @@ impl Platform {
         };
         let (state, dirty) = advance(self.state.clone(), &batch, &self.settings, &self.detectors, now);
         self.state = state;
-        if let Some(dirty) = dirty {
-            self.dirty = Some(self.dirty.map_or(dirty.window, |window| window.union(dirty.window)));
-        }
+        self.dirty = DirtyWindow::merge_near(self.dirty.drain(..).chain(dirty).collect());
         self.raw
             .extend(batch.samples.into_iter().flat_map(|(_, samples)| samples));
     }
 
     fn derive(&mut self) {
-        let Some(mut core) = self.dirty.take() else { return };
+        self.read.clear();
+        for dirty in std::mem::take(&mut self.dirty) {
+            self.rebuild(dirty.window);
+        }
+    }
+
+    fn rebuild(&mut self, mut core: Window) {
         let settings = &self.settings.trip;
         let derived = loop {
             let stored: Vec<Window> = self.trips.iter().map(TripBounds::window).collect();
@@ -200,6 +211,7 @@ impl Platform {
             let windows: Vec<Window> = derived.iter().map(TripBounds::window).collect();
             let grown = expand(core, settings, &windows);
             if grown == core {
+                self.read.push(read);
                 break derived;
             }
             core = grown;
@@ -247,6 +259,51 @@ proptest! {
         }
         platform.derive();
         prop_assert_eq!(platform.trips, bounds(&assemble(&all, &settings)));
+    }
+
+    /// However much history there is, late data costs what lies around it: the trips within reach, and no other.
+    #[test]
+    fn late_data_reads_and_changes_its_own_stretch_only(
+        days in prop::collection::vec(prop::collection::vec(phase(), 1..5), 3..12),
+        device in device(),
+        late_day in any::<prop::sample::Index>(),
+        late_from in any::<prop::sample::Index>(),
+        late_count in 1..50usize,
+    ) {
+        let day_ms = |day: usize| START_MS + day as i64 * 86_400_000;
+        let mut drives: Vec<Vec<RawSample>> = days
+            .iter()
+            .enumerate()
+            .map(|(day, phases)| samples_from(day_ms(day), phases, device))
+            .collect();
+        let settings = TripSettings::default();
+        let all: Vec<RawSample> = drives.concat();
+        // Not of the last day: what comes last is never late.
+        let late_day = late_day.index(drives.len() - 1);
+        prop_assume!(!drives[late_day].is_empty());
+        let from = late_from.index(drives[late_day].len());
+        let to = (from + late_count).min(drives[late_day].len());
+        let late: Vec<RawSample> = drives[late_day].drain(from..to).collect();
+        let mut platform = Platform::new(settings.clone());
+        for (day, drive) in drives.iter().enumerate() {
+            platform.accept(day, drive.clone());
+            platform.derive();
+        }
+        let before = platform.trips.clone();
+        platform.accept(drives.len(), late);
+        platform.derive();
+        let whole = bounds(&assemble(&all, &settings));
+        prop_assert_eq!(&platform.trips, &whole);
+        let reach_ms = reach(&settings).num_milliseconds();
+        // A day's drive is over well before the next begins, so its stretch holds no sample of another.
+        let (first, last) = (day_ms(late_day) - reach_ms, day_ms(late_day) + 8_000_000 + reach_ms);
+        for read in &platform.read {
+            prop_assert!(first <= read.from.millis() && read.to.millis() <= last, "{read:?} was read");
+        }
+        let elsewhere = |trips: &[TripBounds]| -> Vec<TripBounds> {
+            trips.iter().filter(|trip| trip.end.millis() < first || trip.start.millis() > last).copied().collect()
+        };
+        prop_assert_eq!(elsewhere(&before), elsewhere(&platform.trips));
     }
 
     #[test]

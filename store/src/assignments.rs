@@ -1,11 +1,14 @@
 //! Who drives a vehicle when. Assignments of one vehicle do not overlap.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use odograph_domain::id::{AssignmentId, DriverId, IdOrRef, VehicleId};
+use odograph_domain::{
+    correction::Why,
+    id::{AssignmentId, DriverId, IdOrRef, VehicleId},
+};
 use uuid::Uuid;
 
 use crate::{
-    contexts::mark_dirty,
+    dirty::mark_dirty,
     drivers::known_driver,
     error::{Result, StoreError},
     page::{Listed, Page},
@@ -95,7 +98,7 @@ impl TenantStore {
         )
         .execute(&mut *tx)
         .await?;
-        mark_dirty(&mut tx, &caller, vehicle, from, to).await?;
+        mark_dirty(&mut tx, &caller, vehicle, from, to, Why::AssignmentChanged).await?;
         caller.audit(&mut tx, "create", "assignment", id.uuid()).await?;
         tx.commit().await?;
         Ok(AssignmentRecord {

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
-    session::Caller,
     tenant::{TenantStore, from_json, named},
 };
 
@@ -158,33 +157,4 @@ pub(crate) fn bounds(
         start_of_day(starts_on, zone),
         ends_on.map(|day| start_of_day(day, zone)),
     )
-}
-
-/// Marks what lies in a time for deriving anew, where there is any data of it. At once: nothing more is to come.
-pub(crate) async fn mark_dirty(
-    conn: &mut PgConnection,
-    caller: &Caller<'_>,
-    vehicle: VehicleId,
-    from: DateTime<Utc>,
-    to: Option<DateTime<Utc>>,
-) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO dirty_window AS d (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once)
-         SELECT $1, $2, greatest(l.min_ts, $3), least(l.max_ts, $4), $5, true
-         FROM (SELECT min(min_ts) AS min_ts, max(max_ts) AS max_ts FROM batch_ledger
-               WHERE tenant_id = $1 AND vehicle_id = $2) AS l
-         WHERE greatest(l.min_ts, $3) <= least(l.max_ts, $4)
-           AND EXISTS (SELECT FROM vehicle_state s WHERE s.tenant_id = $1 AND s.vehicle_id = $2)
-         ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET
-             from_ts = least(d.from_ts, excluded.from_ts), to_ts = greatest(d.to_ts, excluded.to_ts),
-             due_at = least(d.due_at, excluded.due_at), at_once = true",
-        caller.tenant.uuid(),
-        vehicle.uuid(),
-        from,
-        to,
-        caller.now,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

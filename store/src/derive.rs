@@ -17,69 +17,58 @@ use serde_json::Value;
 
 use crate::{
     contexts::contexts,
+    dirty,
     error::{Result, StoreError},
     policies::{policies_of, policy_by_id},
     premiums::{self, PremiumRow},
-    raw::{compact, raw_between, raw_extent},
+    raw::{compact, first_after, raw_between},
     scores,
     session::{Caller, Scope, Tx, enter, now},
     store::Store,
     trip_writes::put_trips,
     trips::{StoredTrip, driver_trips, trips_overlapping},
-    usage::{UsageDay, put_usage, usage_days},
+    usage::{UsageDay, put_usage},
     worker::{WorkerStore, lock_states},
-    writes::merge_dirty,
 };
 
 impl WorkerStore {
     /// Takes the dirty window that has been due longest and that nobody else works on; `force` takes what is not due too.
     pub async fn next_due(&self, now: DateTime<Utc>, only: Option<TenantId>, force: bool) -> Result<Option<DeriveTx>> {
+        self.claim(now, (only, None), force).await
+    }
+
+    /// As [`WorkerStore::next_due`], of one vehicle.
+    pub async fn next_due_of(
+        &self,
+        now: DateTime<Utc>,
+        tenant: TenantId,
+        vehicle: VehicleId,
+    ) -> Result<Option<DeriveTx>> {
+        self.claim(now, (Some(tenant), Some(vehicle)), false).await
+    }
+
+    async fn claim(
+        &self,
+        now: DateTime<Utc>,
+        (tenant, vehicle): (Option<TenantId>, Option<VehicleId>),
+        force: bool,
+    ) -> Result<Option<DeriveTx>> {
         let mut tx = self.store.begin(Scope::Worker(&[])).await?;
-        let claimed = sqlx::query!(
-            r#"SELECT tenant_id AS "tenant_id!", vehicle_id AS "vehicle_id!", from_ts AS "from_ts!", to_ts AS "to_ts!",
-                      due_at AS "due_at!", at_once AS "at_once!"
-               FROM claim_due($1, $2, $3)"#,
-            now,
-            only.map(TenantId::uuid),
-            force,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = claimed else {
+        let Some(claimed) = dirty::claim(&mut tx, now, tenant, vehicle, force).await? else {
             tx.rollback().await?;
             return Ok(None);
         };
-        let tenant = TenantId::from(row.tenant_id);
-        enter(&mut tx, Scope::Worker(&[tenant])).await?;
-        let dirty = DirtyWindow {
-            tenant,
-            vehicle: row.vehicle_id.into(),
-            window: Window {
-                from: EventTime::new(row.from_ts),
-                to: EventTime::new(row.to_ts),
-            },
-            due_at: row.due_at,
-            at_once: row.at_once,
-        };
+        enter(&mut tx, Scope::Worker(&[claimed.tenant])).await?;
+        let dirty = dirty::take(&mut tx, claimed, now, force).await?;
         Ok(Some(DeriveTx {
             store: self.store.clone(),
             tx,
             dirty,
         }))
     }
-
-    /// How many dirty windows are due (`force`: there at all).
-    pub async fn due_count(&self, now: DateTime<Utc>, only: Option<TenantId>, force: bool) -> Result<u64> {
-        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
-        let count = sqlx::query_scalar!("SELECT count_due($1, $2, $3)", now, only.map(TenantId::uuid), force)
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        u64::try_from(count.unwrap_or(0)).map_err(StoreError::corrupt)
-    }
 }
 
-/// A dirty window in hand: its row and its vehicle's state are locked. Dropped without [`DeriveTx::commit`], nothing happened
+/// A dirty window in hand: its vehicle's state is locked. Dropped without [`DeriveTx::commit`], nothing happened
 /// and the window is still dirty.
 #[derive(Debug)]
 pub struct DeriveTx {
@@ -124,17 +113,7 @@ impl DeriveTx {
     /// The time of the first raw sample later than this.
     pub async fn raw_after(&mut self, at: EventTime) -> Result<Option<EventTime>> {
         let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
-        Ok(raw_extent(&mut self.tx, self.store.master(), tenant, vehicle, at)
-            .await?
-            .1)
-    }
-
-    /// The time of the last raw sample earlier than this.
-    pub async fn raw_before(&mut self, at: EventTime) -> Result<Option<EventTime>> {
-        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
-        Ok(raw_extent(&mut self.tx, self.store.master(), tenant, vehicle, at)
-            .await?
-            .0)
+        first_after(&mut self.tx, self.store.master(), tenant, vehicle, at).await
     }
 
     /// Removes trips and writes others; one written under an id that is there replaces it.
@@ -175,19 +154,6 @@ impl DeriveTx {
     ) -> Result<Vec<(NaiveDate, TripFeatures)>> {
         let tenant = self.dirty.tenant;
         driver_trips(&mut self.tx, tenant, driver, from, to).await
-    }
-
-    /// The insured-local days on which a driver's trips started, from one on, each once.
-    pub async fn driver_trip_days(&mut self, driver: DriverId, from: NaiveDate) -> Result<Vec<NaiveDate>> {
-        let days = sqlx::query_scalar!(
-            "SELECT DISTINCT start_day FROM trip WHERE tenant_id = $1 AND driver_id = $2 AND start_day >= $3 ORDER BY 1",
-            self.dirty.tenant.uuid(),
-            driver.uuid(),
-            from,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        Ok(days)
     }
 
     /// The days from one on that the driver has a score of.
@@ -259,12 +225,6 @@ impl DeriveTx {
         put_usage(&mut self.tx, tenant, policy, days).await
     }
 
-    /// Both days inclusive; days without usage have no row.
-    pub async fn usage_days(&mut self, policy: PolicyId, from: NaiveDate, to: NaiveDate) -> Result<Vec<UsageDay>> {
-        let tenant = self.dirty.tenant;
-        usage_days(&mut self.tx, tenant, policy, from, to).await
-    }
-
     /// Makes whoever else rates the policy wait. Call it before its inputs are read, in the order of the policies' ids.
     pub async fn lock_policy(&mut self, policy: PolicyId) -> Result<()> {
         premiums::lock_policy(&mut self.tx, policy).await
@@ -274,12 +234,6 @@ impl DeriveTx {
     pub async fn rating_inputs(&mut self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
         let tenant = self.dirty.tenant;
         premiums::rating_inputs(&mut self.tx, tenant, policy, period).await
-    }
-
-    /// Whose score a month is rated by.
-    pub async fn rated_driver(&mut self, policy: PolicyId, period: Month) -> Result<Option<DriverId>> {
-        let tenant = self.dirty.tenant;
-        premiums::rated_driver(&mut self.tx, tenant, policy, period).await
     }
 
     /// The months that have a premium, the earliest first.
@@ -325,14 +279,7 @@ impl DeriveTx {
     /// The window is derived and all that was written counts. It is clean but for `rest`: the part where a trip still goes
     /// on, to be looked at again when its vehicle has been silent long enough.
     pub async fn commit(mut self, rest: Option<DirtyWindow>) -> Result<()> {
-        sqlx::query!(
-            "DELETE FROM dirty_window WHERE tenant_id = $1 AND vehicle_id = $2",
-            self.dirty.tenant.uuid(),
-            self.dirty.vehicle.uuid(),
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        merge_dirty(&mut self.tx, rest.as_slice()).await?;
+        dirty::put_dirty(&mut self.tx, self.store.ids(), rest.as_slice()).await?;
         Ok(self.tx.commit().await?)
     }
 
@@ -346,14 +293,7 @@ impl DeriveTx {
         let Self { store, tx, dirty } = self;
         tx.rollback().await?;
         let mut tx = store.begin(Scope::Worker(&[dirty.tenant])).await?;
-        sqlx::query!(
-            "UPDATE dirty_window SET due_at = greatest(due_at, $3) WHERE tenant_id = $1 AND vehicle_id = $2",
-            dirty.tenant.uuid(),
-            dirty.vehicle.uuid(),
-            now(store.clock()) + by,
-        )
-        .execute(&mut *tx)
-        .await?;
+        dirty::put_off(&mut tx, &dirty, now(store.clock()) + by).await?;
         Ok(tx.commit().await?)
     }
 

@@ -12,6 +12,7 @@ mod crypto;
 mod dead_letters;
 mod derive;
 mod devices;
+mod dirty;
 mod drivers;
 mod error;
 mod fleets;

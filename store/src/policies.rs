@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use odograph_domain::{
+    correction::Why,
     id::{DriverId, ExternalRef, IdOrRef, PolicyId, RatingPlanId, TenantId, VehicleId},
     money::Currency,
     policy::{Policy, Product},
@@ -11,7 +12,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    contexts::{bounds, mark_dirty, zone},
+    contexts::{bounds, zone},
+    dirty::mark_dirty,
     drivers::known_driver,
     error::{Result, StoreError},
     page::{Listed, Page},
@@ -132,7 +134,7 @@ impl TenantStore {
             ends_on: new.ends_on,
         };
         insert(&mut tx, caller.tenant, caller.now, &policy).await?;
-        mark_dirty(&mut tx, &caller, vehicle, from, to).await?;
+        mark_dirty(&mut tx, &caller, vehicle, from, to, Why::PolicyChanged).await?;
         caller.audit(&mut tx, "create", "policy", policy.id.uuid()).await?;
         tx.commit().await?;
         Ok(PolicyRecord {

@@ -197,16 +197,6 @@ pub(crate) async fn rating_inputs(
 }
 
 /// Whose score a month is rated by: the main driver; without one, whoever was assigned last within the covered days.
-pub(crate) async fn rated_driver(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    policy: PolicyId,
-    period: Month,
-) -> Result<Option<DriverId>> {
-    let policy = policy_by_id(conn, tenant, policy).await?;
-    driver_of_period(conn, tenant, &policy, period).await
-}
-
 async fn driver_of_period(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -114,14 +114,6 @@ pub struct WorkerTx {
 }
 
 impl WorkerTx {
-    /// Of the tenants it was opened for, those that exist.
-    pub async fn known_tenants(&mut self) -> Result<Vec<TenantId>> {
-        let ids = sqlx::query_scalar!("SELECT id FROM tenant ORDER BY id")
-            .fetch_all(&mut *self.tx)
-            .await?;
-        Ok(ids.into_iter().map(TenantId::from).collect())
-    }
-
     pub async fn contexts(&mut self, vehicles: &[(TenantId, VehicleId)]) -> Result<Vec<VehicleContext>> {
         contexts(&mut self.tx, vehicles).await
     }

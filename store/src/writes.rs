@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     crypto::{SubjectKey, SubjectRef, subject_keys},
     dead_letters::insert_dead_letters,
+    dirty::put_dirty,
     error::{Result, StoreError},
     import_runs::count_imports,
     outcomes::count,
@@ -46,7 +47,7 @@ pub(crate) async fn write(conn: &mut PgConnection, store: &Store, shard: i32, wr
     insert_journal(conn, store, &keys, &writes.batches).await?;
     insert_impacts(conn, store, &keys, &writes.batches).await?;
     update_states(conn, &writes.states).await?;
-    merge_dirty(conn, &writes.dirty).await?;
+    put_dirty(conn, store.ids(), &writes.dirty).await?;
     insert_dead_letters(conn, store.ids(), &keys, &writes.dead_letters).await?;
     count_imports(conn, shard, &writes.imports).await?;
     count(conn, now(store.clock()).date_naive(), shard, &writes.outcomes).await
@@ -229,60 +230,6 @@ async fn update_states(conn: &mut PgConnection, states: &[(TenantId, VehicleStat
         &watermarks as &[Option<chrono::DateTime<chrono::Utc>>],
         &received as &[Option<chrono::DateTime<chrono::Utc>>],
         &detectors,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Two windows of one vehicle become one, as [`DirtyWindow`] says.
-fn merge(one: DirtyWindow, other: DirtyWindow) -> DirtyWindow {
-    let at_once = one.at_once || other.at_once;
-    let due_at = if at_once {
-        one.due_at.min(other.due_at)
-    } else {
-        one.due_at.max(other.due_at)
-    };
-    DirtyWindow {
-        window: one.window.union(other.window),
-        due_at,
-        at_once,
-        ..one
-    }
-}
-
-pub(crate) async fn merge_dirty(conn: &mut PgConnection, dirty: &[DirtyWindow]) -> Result<()> {
-    let mut merged: BTreeMap<VehicleId, DirtyWindow> = BTreeMap::new();
-    for window in dirty {
-        merged
-            .entry(window.vehicle)
-            .and_modify(|known| *known = merge(*known, *window))
-            .or_insert(*window);
-    }
-    let (mut tenants, mut vehicles, mut from, mut to, mut due, mut at_once) =
-        (vec![], vec![], vec![], vec![], vec![], vec![]);
-    for window in merged.values() {
-        tenants.push(window.tenant.uuid());
-        vehicles.push(window.vehicle.uuid());
-        from.push(window.window.from.utc());
-        to.push(window.window.to.utc());
-        due.push(window.due_at);
-        at_once.push(window.at_once);
-    }
-    sqlx::query!(
-        "INSERT INTO dirty_window AS d (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::bool[])
-         ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET
-             from_ts = least(d.from_ts, excluded.from_ts), to_ts = greatest(d.to_ts, excluded.to_ts),
-             due_at = CASE WHEN d.at_once OR excluded.at_once THEN least(d.due_at, excluded.due_at)
-                           ELSE greatest(d.due_at, excluded.due_at) END,
-             at_once = d.at_once OR excluded.at_once",
-        &tenants,
-        &vehicles,
-        &from,
-        &to,
-        &due,
-        &at_once,
     )
     .execute(conn)
     .await?;

@@ -324,14 +324,7 @@ impl Platform {
                 .await
                 .expect("derived windows");
             // A window that a worker is deriving just now is passed over, and is still there.
-            let now = self.parts.clock.now();
-            let left = self
-                .parts
-                .store
-                .worker()
-                .due_count(now, Some(tenant), true)
-                .await
-                .expect("a count");
+            let left = self.store(tenant).dirty(None).await.expect("dirty windows").len();
             if left == 0 {
                 return;
             }

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 use futures_util::FutureExt as _;
 use odograph_domain::{
     batch::RawSample,
+    correction::{Cause, Why},
     features::QualityMark,
     id::{DriverId, TenantId, TripId},
     intake::{DirtyWindow, VehicleContext},
@@ -108,14 +109,17 @@ async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<O
     let changes = replace(tx, &removed, records, &old).await?;
     charge::charge(pipeline, tx, &context, &changes).await?;
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
+    let dirty = tx.dirty().clone();
     if let Some(window) = next {
-        return Ok(Some(DirtyWindow { window, ..*tx.dirty() }));
+        return Ok(Some(DirtyWindow { window, ..dirty }));
     }
     Ok(open.map(|window| DirtyWindow {
         window,
         due_at: pipeline.clock.now() + context.settings.trip.memory(),
         at_once: false,
-        ..*tx.dirty()
+        // Why the rest of the window was dirty is settled; the trip under way waits for what follows.
+        cause: Cause::of(Why::NewData),
+        ..dirty
     }))
 }
 

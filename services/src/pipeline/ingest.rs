@@ -199,7 +199,11 @@ impl Pipeline {
             if let (Some(batch), Some(context)) = (&judged.batch, context)
                 && let Some(state) = states.remove(&batch.key.vehicle)
             {
-                let (state, dirty) = watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
+                let (state, mut dirty) =
+                    watch::advance(state, batch, &context.settings, &self.detectors, self.clock.now());
+                for window in &mut dirty {
+                    window.cause.clients.extend(header.client);
+                }
                 writes.dirty.extend(dirty);
                 states.insert(state.vehicle, state);
             }

@@ -12,4 +12,4 @@ mod value;
 
 pub(crate) use block::seal_block;
 pub(crate) use compact::{at, compact};
-pub(crate) use read::{raw_between, raw_extent};
+pub(crate) use read::{first_after, raw_between};

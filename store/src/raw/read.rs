@@ -69,35 +69,33 @@ async fn keys_of(
     existing_keys(conn, master, tenant, &ids).await
 }
 
-/// The times of the last sample before an instant and of the first after it.
-pub(crate) async fn raw_extent(
+/// The time of the first sample after an instant.
+pub(crate) async fn first_after(
     conn: &mut PgConnection,
     master: &MasterKey,
     tenant: TenantId,
     vehicle: VehicleId,
     at: EventTime,
-) -> Result<(Option<EventTime>, Option<EventTime>)> {
-    let whole = sqlx::query!(
-        "SELECT max(max_ts) FILTER (WHERE max_ts < $3) AS before, min(min_ts) FILTER (WHERE min_ts > $3) AS after
-         FROM (SELECT min_ts, max_ts FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2
-               UNION ALL SELECT min_ts, max_ts FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2) AS r",
+) -> Result<Option<EventTime>> {
+    let whole = sqlx::query_scalar!(
+        "SELECT least((SELECT min(min_ts) FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts > $3),
+                      (SELECT min(min_ts) FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts > $3))",
         tenant.uuid(),
         vehicle.uuid(),
         at.utc(),
     )
     .fetch_one(&mut *conn)
     .await?;
-    let mut before = whole.before.map(EventTime::new);
-    let mut after = whole.after.map(EventTime::new);
+    let mut after = whole.map(EventTime::new);
     // Those that lie across it tell only from within.
     let across = sqlx::query_as!(
         Sealed,
         r#"SELECT key_id AS "key_id!", payload AS "payload!" FROM (
                SELECT key_id, payload FROM raw_journal
-               WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $3 AND max_ts >= $3
+               WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $3 AND max_ts > $3
                UNION ALL
                SELECT key_id, payload FROM raw_block
-               WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $3 AND max_ts >= $3
+               WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $3 AND max_ts > $3
            ) AS r"#,
         tenant.uuid(),
         vehicle.uuid(),
@@ -110,14 +108,9 @@ pub(crate) async fn raw_extent(
         let Some(Some(key)) = keys.get(&row.key_id) else {
             continue;
         };
-        for raw in open_block(key, &row.payload)? {
-            let ts = raw.sample.ts;
-            if ts < at {
-                before = before.max(Some(ts));
-            } else if ts > at {
-                after = Some(after.map_or(ts, |known| known.min(ts)));
-            }
-        }
+        let opened = open_block(key, &row.payload)?;
+        let first = opened.iter().map(|raw| raw.sample.ts).filter(|ts| *ts > at).min();
+        after = after.into_iter().chain(first).min();
     }
-    Ok((before, after))
+    Ok(after)
 }

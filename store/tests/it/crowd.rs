@@ -8,6 +8,7 @@ use std::sync::{
 use chrono::{DateTime, TimeDelta, Utc};
 use odograph_domain::{
     clock::Clock,
+    correction::{Cause, Why},
     id::{VehicleId, WorkerId},
     intake::DirtyWindow,
     lease::Lease,
@@ -43,6 +44,7 @@ async fn work(world: &World, insurer: &Insurer, lease: Lease, vehicles: [Vehicle
                 window,
                 due_at,
                 at_once: i % 2 == 0,
+                cause: Cause::of(Why::NewData),
             });
             writes.outcomes.push((insurer.tenant, tally(5, 5, &[])));
         }

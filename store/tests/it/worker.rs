@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use odograph_domain::{
     batch::Impact,
     clock::Clock,
-    id::{MessageId, WorkerId},
+    correction::{Cause, Why},
+    id::{ClientId, MessageId, WorkerId},
     intake::{LedgerEntry, Subject, VehicleState},
     time::{ReceivedAt, Window},
 };
@@ -152,9 +153,10 @@ async fn dirty_windows_merge() {
         "2026-04-01T00:10:00Z",
         false,
     );
-    write(vec![pushed, timer]).await;
-    write(vec![timer]).await;
+    write(vec![pushed.clone(), timer.clone()]).await;
+    write(vec![timer.clone()]).await;
     let worker = world.store.worker();
+    let left = async || a.view(&world).dirty(None).await.unwrap();
     assert!(worker.next_due(now, None, false).await.unwrap().is_none());
     let claim = worker.next_due(now, Some(a.tenant), true).await.unwrap().unwrap();
     let window = Window {
@@ -167,17 +169,24 @@ async fn dirty_windows_merge() {
     );
     claim.release().await.unwrap();
 
-    let ended = a.dirty(
+    let mut ended = a.dirty(
         "2026-02-01T07:00:00Z",
         "2026-02-01T07:00:00Z",
         "2026-02-20T00:00:00Z",
         true,
     );
-    write(vec![ended]).await;
-    write(vec![pushed]).await;
-    assert_eq!(worker.due_count(now, None, false).await.unwrap(), 1);
-    assert_eq!(worker.due_count(now, Some(world.id()), true).await.unwrap(), 0);
+    let client: ClientId = world.id();
+    ended.cause = Cause::of(Why::LateData).by(Some(client)).noted(Some("found"));
+    ended.cause.batches = 2;
+    write(vec![ended.clone()]).await;
+    write(vec![pushed.clone()]).await;
+    let merged = left().await;
+    assert_eq!(merged.len(), 1, "{merged:?}");
+    assert_eq!(merged[0].cause, ended.cause.clone().merged(pushed.cause.clone()));
+    let none = worker.next_due(now, Some(world.id()), true).await.unwrap();
+    assert!(none.is_none());
     let claim = worker.next_due(now, None, false).await.unwrap().unwrap();
+    assert_eq!(claim.dirty(), &merged[0]);
     assert_eq!(
         (claim.dirty().window.from, claim.dirty().due_at, claim.dirty().at_once),
         (ended.window.from, ended.due_at, true)
@@ -194,7 +203,45 @@ async fn dirty_windows_merge() {
         .commit(None)
         .await
         .unwrap();
-    assert_eq!(worker.due_count(now, None, true).await.unwrap(), 0);
+    assert_eq!(left().await, vec![]);
+}
+
+#[tokio::test]
+async fn a_window_of_long_ago_stays_apart_from_todays() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let now = utc("2026-03-01T00:00:00Z");
+    let today = a.dirty(
+        "2026-02-28T22:00:00Z",
+        "2026-02-28T23:00:00Z",
+        "2026-03-01T00:05:00Z",
+        false,
+    );
+    let mut late = a.dirty(
+        "2025-02-28T22:00:00Z",
+        "2025-02-28T22:00:10Z",
+        "2026-02-28T23:00:00Z",
+        true,
+    );
+    late.cause = Cause::of(Why::LateData);
+    let writes = Writes {
+        dirty: vec![today.clone(), late.clone()],
+        ..Writes::default()
+    };
+    world.write(&a, writes).await;
+    assert_eq!(
+        a.view(&world).dirty(Some(&[a.vehicle])).await.unwrap(),
+        [late.clone(), today.clone()]
+    );
+    assert_eq!(a.view(&world).dirty(Some(&[world.id()])).await.unwrap(), []);
+    let worker = world.store.worker();
+    let claim = worker.next_due_of(now, a.tenant, a.vehicle).await.unwrap().unwrap();
+    assert_eq!(claim.dirty(), &late);
+    // The state is held: what is left of the vehicle waits for its turn.
+    assert!(worker.next_due(now, None, true).await.unwrap().is_none());
+    claim.commit(None).await.unwrap();
+    assert_eq!(a.view(&world).dirty(None).await.unwrap(), [today]);
+    assert!(worker.next_due_of(now, a.tenant, a.vehicle).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -370,7 +417,6 @@ async fn a_worker_sees_the_tenants_of_its_batch_only() {
         .begin(&lease, &[a.tenant, world.id()])
         .await
         .unwrap();
-    assert_eq!(tx.known_tenants().await.unwrap(), vec![a.tenant]);
     let asked = [(a.tenant, a.vehicle), (b.tenant, b.vehicle), (b.tenant, a.vehicle)];
     let found = tx.contexts(&asked).await.unwrap();
     assert_eq!(

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use odograph_domain::{
     batch::{AccelFrame, BatchId, Gravity, RawSample},
     clock::{Clock, ManualClock},
+    correction::{Cause, Why},
     envelope::Source,
     event::{BehaviourEvent, BehaviourKind},
     features::{BehaviourFeatures, QualityMark, TripFeatures},
@@ -203,6 +204,7 @@ impl Insurer {
             window,
             due_at: utc(due_at),
             at_once,
+            cause: Cause::of(Why::NewData),
         }
     }
 

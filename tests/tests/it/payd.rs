@@ -249,8 +249,8 @@ async fn every_row(db: &mut PgConnection) -> Vec<(String, String)> {
 /// Raw data is read to derive, and only a window that is dirty is derived.
 async fn mark_dirty(db: &mut PgConnection) {
     let marked = sqlx::query(
-        "INSERT INTO dirty_window (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once)
-         SELECT tenant_id, vehicle_id, watermark, watermark, now(), true FROM vehicle_state",
+        "INSERT INTO dirty_window (tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once, why)
+         SELECT tenant_id, vehicle_id, watermark, watermark, now(), true, '{rebuild}' FROM vehicle_state",
     );
     marked.execute(db).await.expect("a dirty window");
 }

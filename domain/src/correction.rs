@@ -1,0 +1,92 @@
+//! Corrections: what was shown to the world and is something else now, and why.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{id::ClientId, outcome::named};
+
+named! {
+    /// Why a part of a vehicle's history is derived anew. Whoever marks it says so, and it goes with every correction that
+    /// comes of it.
+    Why {
+        /// Data that followed on what was known. By itself it corrects nothing: it is news.
+        NewData = "new_data",
+        /// Data of a time before what was known already.
+        LateData = "late_data",
+        /// A trip that only silence had ended went on, after others that follow it had been shown.
+        TripContinued = "provisional_trip_continued",
+        PolicyChanged = "policy_changed",
+        AssignmentChanged = "assignment_changed",
+        OwnershipChanged = "ownership_changed",
+        DeviceChanged = "device_changed",
+        OdometerChanged = "odometer_changed",
+        SettingsChanged = "settings_changed",
+        RatingPlanChanged = "rating_plan_changed",
+        /// An operator asked for it: `odograph rebuild`.
+        Rebuild = "rebuild",
+    }
+}
+
+impl Why {
+    /// Whether it is telemetry that came, and not somebody who decided something.
+    pub fn is_data(self) -> bool {
+        matches!(self, Self::NewData | Self::LateData | Self::TripContinued)
+    }
+}
+
+named! {
+    /// What a correction is of. Of a trip that stays, `trip_changed`; of trips that became one or of one that became more,
+    /// each gets a correction of its own.
+    CorrectionKind {
+        /// A trip among others that had been shown.
+        TripAdded = "trip_added",
+        TripChanged = "trip_changed",
+        TripWithdrawn = "trip_withdrawn",
+        TripsMerged = "trips_merged",
+        TripSplit = "trip_split",
+        ScoresChanged = "scores_changed",
+        PremiumChanged = "premium_changed",
+    }
+}
+
+/// What made a window dirty. Causes of windows that merge, merge.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub why: BTreeSet<Why>,
+    /// How many accepted batches of telemetry are part of it.
+    pub batches: u32,
+    /// API clients that sent them, or that made the change.
+    pub clients: BTreeSet<ClientId>,
+    /// In an operator's words.
+    pub notes: BTreeSet<String>,
+}
+
+impl Cause {
+    pub fn of(why: Why) -> Self {
+        Self {
+            why: BTreeSet::from([why]),
+            ..Self::default()
+        }
+    }
+
+    /// With the client that is behind it, where it is known.
+    pub fn by(mut self, client: Option<ClientId>) -> Self {
+        self.clients.extend(client);
+        self
+    }
+
+    pub fn noted(mut self, note: Option<&str>) -> Self {
+        self.notes.extend(note.map(str::to_owned));
+        self
+    }
+
+    #[must_use]
+    pub fn merged(mut self, other: Self) -> Self {
+        self.why.extend(other.why);
+        self.batches = self.batches.saturating_add(other.batches);
+        self.clients.extend(other.clients);
+        self.notes.extend(other.notes);
+        self
+    }
+}
