@@ -9,6 +9,7 @@ pub mod auth;
 mod extract;
 mod health;
 mod home;
+mod manners;
 mod observe;
 mod openapi;
 mod page;

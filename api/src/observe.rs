@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use crate::{
     access,
     auth::gate,
+    manners::{compression, is_json},
     problem::{Code, Problem, REQUEST_ID},
     state::ApiState,
 };
@@ -69,13 +70,11 @@ fn shaped(response: ServiceResponse<BoxBody>, pattern: &str, id: &str) -> Servic
     let mut response = match response.response().error() {
         Some(error) => {
             let problem = problem_of(error).at(id);
-            let answer = HttpResponse::from_error(problem);
-            response.into_response(answer)
+            reshaped(response, problem)
         }
         // The token endpoint's errors have a shape of their own (RFC 6749); they come as JSON without an error behind them.
         None if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) => {
-            let answer = HttpResponse::from_error(Problem::from_status(status).at(id));
-            response.into_response(answer)
+            reshaped(response, Problem::from_status(status).at(id))
         }
         None => response,
     };
@@ -88,12 +87,15 @@ fn shaped(response: ServiceResponse<BoxBody>, pattern: &str, id: &str) -> Servic
     response
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    kind.starts_with("application/json") || kind.starts_with("application/problem+json")
+/// The problem in place of what was there. What browsers need in order to show it to a page stays.
+fn reshaped(response: ServiceResponse<BoxBody>, problem: Problem) -> ServiceResponse<BoxBody> {
+    let keeps = |name: &HeaderName| *name == header::VARY || name.as_str().starts_with("access-control-");
+    let kept: Vec<_> = response.headers().iter().filter(|(name, _)| keeps(name)).collect();
+    let mut answer = HttpResponse::from_error(problem);
+    for (name, value) in kept {
+        answer.headers_mut().append(name.clone(), value.clone());
+    }
+    response.into_response(answer)
 }
 
 fn problem_of(error: &Error) -> Problem {
@@ -107,6 +109,7 @@ fn set_headers(headers: &mut HeaderMap, pattern: &str, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(HeaderName::from_static(REQUEST_ID), id);
     }
+    compression::unmark(headers);
     let fixed = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),

@@ -5,7 +5,14 @@ use std::{future::Future, io, net::TcpListener};
 use actix_web::{App, HttpServer, middleware, web};
 use tokio::runtime::Handle;
 
-use crate::{auth::gate::gate, home::at_home, observe::observe, routes, state::ApiState};
+use crate::{
+    auth::gate::gate,
+    home::at_home,
+    manners::{compression::spare_short, conditional::conditional, cors::cors},
+    observe::observe,
+    routes,
+    state::ApiState,
+};
 
 /// Serves until `shutdown` completes, then takes no new connection, lets requests under way finish (as long as
 /// `limits.shutdown_timeout`), and returns.
@@ -17,6 +24,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let limits = state.limits;
+    let origins = state.allowed_origins.clone();
     let address = listener.local_addr()?;
     let state = web::Data::new(state);
     let home = web::Data::new(Handle::current());
@@ -26,9 +34,13 @@ pub async fn serve(
             .app_data(state.clone())
             .app_data(home.clone())
             .configure(|config| routes::configure(config, &docs))
+            // The last is the outermost: a request passes these from the bottom up.
             .wrap(middleware::from_fn(at_home))
+            .wrap(middleware::from_fn(conditional))
             .wrap(middleware::from_fn(gate))
+            .wrap(middleware::from_fn(spare_short))
             .wrap(middleware::Compress::default())
+            .wrap(cors(&origins))
             .wrap(middleware::from_fn(observe))
     })
     .workers(limits.workers.max(1))

@@ -62,6 +62,8 @@ pub struct ApiState {
     pub issuer: String,
     pub token_ttl: Duration,
     pub limits: ApiLimits,
+    /// Origins of web pages that may call the API from a browser; `*` for all.
+    pub allowed_origins: Vec<String>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
 }
@@ -118,6 +120,7 @@ impl ApiState {
             issuer,
             token_ttl: Duration::from_secs(600),
             limits: ApiLimits::default(),
+            allowed_origins: Vec::new(),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
         }

@@ -63,6 +63,13 @@ pub struct Api {
     pub public_url: String,
     pub token_ttl_s: u32,
     pub body_bytes: usize,
+    pub cors: Cors,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    pub allowed_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -154,6 +161,12 @@ impl Config {
             "api.token_ttl_s must be between 1 and 86400"
         );
         ensure!(self.api.body_bytes >= 1024, "api.body_bytes must be at least 1024");
+        for origin in &self.api.cors.allowed_origins {
+            ensure!(
+                is_origin(origin),
+                "api.cors.allowed_origins: wanted a scheme and a host such as https://portal.example.com, or *, got {origin:?}"
+            );
+        }
         let http = ["http://", "https://"]
             .iter()
             .any(|scheme| self.api.public_url.starts_with(scheme));
@@ -171,6 +184,12 @@ impl Config {
     pub fn embedded(&self) -> bool {
         self.database.url.is_empty()
     }
+}
+
+/// As a browser writes it into `Origin`: nothing after the host and the port.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']))
 }
 
 fn data_home() -> Result<PathBuf> {
@@ -206,6 +225,9 @@ mod tests {
         std::fs::write(&file, "[api]\nbnid = \"0.0.0.0:9000\"\n").unwrap();
         let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
         assert!(error.contains("bnid"), "{error}");
+        std::fs::write(&file, "[api.cors]\nallowed_origins = [\"https://a.example/\"]\n").unwrap();
+        let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
+        assert!(error.contains("https://portal.example.com"), "{error}");
         assert!(Config::load(Some(Path::new("/nonexistent.toml"))).is_err());
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
-    page::{Listed, Page},
+    page::{Key, Listed, Order, Page},
     tenant::{TenantStore, given, reference, unchanged_since},
 };
 
@@ -64,6 +64,25 @@ impl VehicleRow {
             (vehicle.created_at, vehicle.id.uuid())
         }))
     }
+}
+
+/// What vehicles can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VehicleKey {
+    CreatedAt,
+    ExternalRef,
+}
+
+/// One page of vehicles; the place after the page before, and the order, as SQL.
+macro_rules! vehicles_after {
+    ($place:tt, $($parameter:expr),* $(,)?) => {
+        sqlx::query_as!(
+            VehicleRow,
+            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
+             WHERE tenant_id = $1 AND ($3::uuid IS NULL OR " + $place + " LIMIT $4",
+            $($parameter),*
+        )
+    };
 }
 
 impl TenantStore {
@@ -173,21 +192,69 @@ impl TenantStore {
 
     /// In the order they were made.
     pub async fn vehicles(&self, page: Page) -> Result<Listed<VehicleRecord>> {
+        self.vehicles_by(Order::ascending(VehicleKey::CreatedAt), page).await
+    }
+
+    /// A vehicle without a reference sorts as one with an empty reference.
+    pub async fn vehicles_by(&self, order: Order<VehicleKey>, page: Page) -> Result<Listed<VehicleRecord>> {
+        let (tenant, id, fetch) = (self.tenant_id().uuid(), page.id(), page.fetch());
         let mut tx = self.begin().await?;
-        let rows = sqlx::query_as!(
-            VehicleRow,
-            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
-             WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3))
-             ORDER BY created_at, id LIMIT $4",
-            self.tenant_id().uuid(),
-            page.at(),
-            page.id(),
-            page.fetch(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
+        let rows = match (order.by, order.descending) {
+            (VehicleKey::CreatedAt, false) => {
+                vehicles_after!(
+                    "(created_at, id) > ($2::timestamptz, $3)) ORDER BY created_at, id",
+                    tenant,
+                    page.at(),
+                    id,
+                    fetch
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (VehicleKey::CreatedAt, true) => {
+                vehicles_after!(
+                    "(created_at, id) < ($2::timestamptz, $3)) ORDER BY created_at DESC, id DESC",
+                    tenant,
+                    page.at(),
+                    id,
+                    fetch
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (VehicleKey::ExternalRef, false) => {
+                vehicles_after!(
+                    "(coalesce(external_ref, ''), id) > ($2::text, $3)) ORDER BY coalesce(external_ref, ''), id",
+                    tenant,
+                    page.text(),
+                    id,
+                    fetch
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (VehicleKey::ExternalRef, true) => vehicles_after!(
+                "(coalesce(external_ref, ''), id) < ($2::text, $3)) ORDER BY coalesce(external_ref, '') DESC, id DESC",
+                tenant,
+                page.text(),
+                id,
+                fetch
+            )
+            .fetch_all(&mut *tx)
+            .await?,
+        };
         tx.commit().await?;
-        VehicleRow::list(&page, rows)
+        let items = rows.into_iter().map(VehicleRow::read).collect::<Result<_>>()?;
+        Ok(Listed::cut(&page, items, |vehicle: &VehicleRecord| {
+            let key = match order.by {
+                VehicleKey::CreatedAt => Key::Time(vehicle.created_at),
+                VehicleKey::ExternalRef => {
+                    let reference = vehicle.external_ref.as_ref().map(ExternalRef::as_str);
+                    Key::Text(reference.unwrap_or_default().to_owned())
+                }
+            };
+            (key, vehicle.id.uuid())
+        }))
     }
 
     /// The vehicle that an id or a reference, as a sender wrote it, stands for.

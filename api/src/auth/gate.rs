@@ -17,6 +17,7 @@ use odograph_store::TenantStore;
 use super::token::{Grant, TokenError};
 use crate::{
     access::{self, Access, Scope},
+    page::ListMark,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -69,7 +70,10 @@ pub(crate) async fn gate(
             Err(problem) => return Ok(request.error_response(problem)),
         }
     }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    let list = ListMark::of(&request);
+    list.during(next.call(request))
+        .await
+        .map(ServiceResponse::map_into_boxed_body)
 }
 
 /// The pattern of the route that will answer. Asked with the path the router itself goes by: with the raw one, an escaped

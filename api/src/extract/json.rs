@@ -2,10 +2,11 @@
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use futures_util::future::{FutureExt, LocalBoxFuture};
+use odograph_domain::envelope::ContentEncoding;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::body;
+use super::{body, strict::Strict};
 use crate::{
     problem::{Code, Problem},
     state::ApiState,
@@ -23,13 +24,19 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let mut payload = payload.take();
         async move {
             body::expect_type(&request, "application/json")?;
-            body::expect_identity(&request)?;
+            let encoding = body::content_encoding(&request)?;
             let state = request
                 .app_data::<web::Data<ApiState>>()
                 .ok_or_else(|| Problem::internal("the application has no state"))?;
             let limits = state.limits;
             let bytes = body::read(&request, &mut payload, limits.body_bytes, limits.body_timeout).await?;
-            parse(&bytes).map(Self)
+            if encoding == ContentEncoding::Identity {
+                return parse(&bytes).map(Self);
+            }
+            match body::inflate(&bytes, limits.body_bytes)? {
+                Ok(inflated) => parse(&inflated).map(Self),
+                Err(detail) => Err(Problem::new(Code::MalformedBody, detail)),
+            }
         }
         .boxed_local()
     }
@@ -37,7 +44,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         refused(error.inner(), &path)
     })?;

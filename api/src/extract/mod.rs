@@ -6,4 +6,5 @@ pub(crate) mod patch;
 pub(crate) mod path;
 pub(crate) mod precondition;
 pub(crate) mod query;
+pub(crate) mod strict;
 pub(crate) mod value;

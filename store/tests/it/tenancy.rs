@@ -5,8 +5,8 @@ use odograph_domain::{
     policy::Month,
 };
 use odograph_store::{
-    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewFleet, NewVehicle, Page, PolicyFilter, StoreError,
-    TripFilter, Writes,
+    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewFleet, NewVehicle, Order, Page, PolicyFilter, StoreError,
+    TripFilter, VehicleKey, Writes,
 };
 
 use crate::world::{Insurer, World, day, policy_of, tally, terms, utc};
@@ -285,7 +285,7 @@ async fn pages_show_everything_once() {
     let mut seen = vec![];
     let mut page = Page { after: None, limit: 3 };
     loop {
-        let listed = own.vehicles(page).await.unwrap();
+        let listed = own.vehicles(page.clone()).await.unwrap();
         assert!(listed.items.len() <= 3);
         seen.extend(listed.items.into_iter().map(|vehicle| vehicle.id));
         let Some(next) = listed.next else { break };
@@ -294,6 +294,51 @@ async fn pages_show_everything_once() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 7);
+}
+
+#[tokio::test]
+async fn a_list_is_sorted_either_way_across_its_pages() {
+    let world = World::new().await;
+    let tenant = world.empty_tenant("a").await;
+    let own = world.store.tenant(tenant);
+    for reference in [Some("b"), None, Some("c"), None, Some("a")] {
+        let external_ref = reference.map(|text| text.parse().unwrap());
+        let new = NewVehicle {
+            external_ref,
+            ..NewVehicle::default()
+        };
+        own.create_vehicle(new).await.unwrap();
+    }
+    for by in [VehicleKey::CreatedAt, VehicleKey::ExternalRef] {
+        let mut seen = [vec![], vec![]];
+        for (descending, seen) in [false, true].into_iter().zip(&mut seen) {
+            let mut page = Page { after: None, limit: 2 };
+            loop {
+                let listed = own.vehicles_by(Order { by, descending }, page.clone()).await.unwrap();
+                seen.extend(
+                    listed
+                        .items
+                        .into_iter()
+                        .map(|vehicle| (vehicle.external_ref, vehicle.id)),
+                );
+                let Some(next) = listed.next else { break };
+                page.after = Some(next.to_string().parse().unwrap());
+            }
+            assert_eq!(seen.len(), 5, "{by:?}");
+        }
+        let [up, mut down] = seen;
+        down.reverse();
+        assert_eq!(up, down, "{by:?}");
+        let references: Vec<_> = up
+            .iter()
+            .map(|(reference, _)| reference.as_ref().map_or("", |r| r.as_str()))
+            .collect();
+        let wanted = match by {
+            VehicleKey::CreatedAt => ["b", "", "c", "", "a"],
+            VehicleKey::ExternalRef => ["", "", "a", "b", "c"],
+        };
+        assert_eq!(references, wanted);
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod checklist;
 mod command;
 mod drives;
 mod faults;
+mod manners;
 mod money;
 mod payd;
 mod queue;

@@ -1,14 +1,7 @@
 //! `POST /v1/telemetry/batches`
 
-use std::io::Read;
-
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderMap},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap, web};
 use chrono::{DateTime, Utc};
-use flate2::read::MultiGzDecoder;
 use odograph_domain::{
     batch::BatchId,
     envelope::{ContentEncoding, ContentType, Envelope, Header, Lane, Source},
@@ -113,7 +106,7 @@ pub(crate) async fn handle(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     body::expect_type(&request, "application/json")?;
-    let encoding = content_encoding(&request)?;
+    let encoding = body::content_encoding(&request)?;
     let limits = state.limits;
     let body = body::read(
         &request,
@@ -191,14 +184,6 @@ impl Message {
     }
 }
 
-fn content_encoding(request: &HttpRequest) -> Result<ContentEncoding, Problem> {
-    match body::header_text(request, header::CONTENT_ENCODING).map(str::trim) {
-        None | Some("" | "identity") => Ok(ContentEncoding::Identity),
-        Some(given) if given.eq_ignore_ascii_case("gzip") => Ok(ContentEncoding::Gzip),
-        Some(given) => Err(body::encoding(given, "gzip, identity")),
-    }
-}
-
 /// Long and compressed bodies are looked at where they hold up nobody else.
 async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turned>, Problem> {
     let limits = state.limits;
@@ -207,7 +192,7 @@ async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turn
         if encoding == ContentEncoding::Identity {
             return Ok(glance(&body, limits.batch_samples));
         }
-        match inflate(&body, limits.inflated_bytes)? {
+        match body::inflate(&body, limits.inflated_bytes)? {
             Ok(inflated) => Ok(glance(&inflated, limits.batch_samples)),
             Err(detail) => {
                 let reason = MessageRejection::Undecodable;
@@ -225,22 +210,6 @@ async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turn
         return work();
     }
     web::block(work).await.map_err(Problem::internal)?
-}
-
-fn inflate(body: &[u8], limit: usize) -> Result<Result<Vec<u8>, String>, Problem> {
-    let mut inflated = Vec::new();
-    // One more than allowed tells a body that is too long from one that just fits.
-    let mut reader = MultiGzDecoder::new(body).take(limit as u64 + 1);
-    if let Err(error) = reader.read_to_end(&mut inflated) {
-        return Ok(Err(format!(
-            "wanted a gzip body, got one that does not inflate: {error}"
-        )));
-    }
-    if inflated.len() > limit {
-        Err(body::too_large(limit))
-    } else {
-        Ok(Ok(inflated))
-    }
 }
 
 fn unknown_vehicle(glance: &Glance) -> Turned {
@@ -269,27 +238,8 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use actix_web::http::header::{HeaderName, HeaderValue};
-    use flate2::{Compression, write::GzEncoder};
-
     use super::*;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn a_bomb_is_stopped_at_the_limit() {
-        assert_eq!(inflate(&gzip(&[b' '; 100]), 100).unwrap().unwrap().len(), 100);
-        assert!(inflate(&gzip(&vec![0; 10 << 20]), 1 << 20).is_err());
-        assert!(inflate(b"no gzip", 100).unwrap().is_err());
-        let whole = gzip(b"[1,2,3]");
-        assert!(inflate(&whole[..whole.len() - 3], 100).unwrap().is_err());
-    }
+    use actix_web::http::header::{HeaderName, HeaderValue};
 
     #[test]
     fn a_trace_context_is_passed_on_when_it_is_sound() {
