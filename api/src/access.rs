@@ -56,7 +56,7 @@ scopes! {
     TracksRead = "tracks:read", "Read raw tracks: positions and every other sample.";
     ScoresRead = "scores:read", "Read scores with their reasons.";
     PremiumsRead = "premiums:read", "Read usage days and premiums with their traces.";
-    PremiumsWrite = "premiums:write", "Rate a period on demand.";
+    PremiumsWrite = "premiums:write", "Rate a period on demand, and quote.";
     DeadLettersRead = "deadletters:read", "Read what could not be used, and the counts of outcomes.";
 }
 
@@ -216,6 +216,22 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/v1/policies", "create_policy", needs(Scope::PoliciesWrite)),
     get("/v1/policies", "list_policies", needs(Scope::PoliciesRead)),
     get("/v1/policies/{policy}", "get_policy", needs(Scope::PoliciesRead)),
+    patch("/v1/policies/{policy}", "update_policy", needs(Scope::PoliciesWrite)),
+    post(
+        "/v1/policies/{policy}/changes",
+        "change_policy",
+        needs(Scope::PoliciesWrite),
+    ),
+    get(
+        "/v1/policies/{policy}/changes",
+        "list_policy_changes",
+        needs(Scope::PoliciesRead),
+    ),
+    post(
+        "/v1/policies/{policy}/cancellation",
+        "cancel_policy",
+        needs(Scope::PoliciesWrite),
+    ),
     get("/v1/policies/{policy}/usage", "list_usage", needs(Scope::PremiumsRead)),
     get(
         "/v1/policies/{policy}/premiums",
@@ -227,10 +243,30 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "rate_premium",
         needs(Scope::PremiumsWrite),
     ),
+    get(
+        "/v1/policies/{policy}/score",
+        "get_policy_score",
+        needs(Scope::ScoresRead),
+    ),
+    post(
+        "/v1/policies/{policy}/quotes",
+        "quote_policy_change",
+        needs(Scope::PremiumsWrite),
+    ),
+    post("/v1/quotes", "create_quote", needs(Scope::PremiumsWrite)),
+    get("/v1/quotes", "list_quotes", needs(Scope::PremiumsRead)),
+    get("/v1/quotes/{quote}", "get_quote", needs(Scope::PremiumsRead)),
+    get("/v1/usage", "list_all_usage", needs(Scope::PremiumsRead)),
+    get("/v1/premiums", "list_all_premiums", needs(Scope::PremiumsRead)),
     get("/v1/premiums/{premium}", "get_premium", needs(Scope::PremiumsRead)),
     post("/v1/rating-plans", "create_rating_plan", needs(Scope::PlansWrite)),
     get("/v1/rating-plans", "list_rating_plans", needs(Scope::PlansRead)),
     get("/v1/rating-plans/{plan}", "get_rating_plan", needs(Scope::PlansRead)),
+    post(
+        "/v1/rating-plans/{plan}/versions",
+        "add_rating_plan_version",
+        needs(Scope::PlansWrite),
+    ),
     get("/v1/trips", "list_trips", needs(Scope::TripsRead)),
     get("/v1/trips/{trip}", "get_trip", needs(Scope::TripsRead)),
     get("/v1/trips/{trip}/track", "get_track", needs(Scope::TracksRead)),

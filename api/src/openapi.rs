@@ -62,16 +62,28 @@ use crate::{
         v1::drivers::get::handle,
         v1::scores::latest::handle,
         v1::scores::list::handle,
+        v1::scores::of_policy::handle,
         v1::policies::create::handle,
         v1::policies::list::handle,
         v1::policies::get::handle,
+        v1::policies::update::handle,
+        v1::policies::change::handle,
+        v1::policies::changes::handle,
+        v1::policies::cancel::handle,
         v1::usage::list::handle,
+        v1::usage::across::handle,
+        v1::premiums::across::handle,
         v1::premiums::list::handle,
         v1::premiums::rate::handle,
         v1::premiums::get::handle,
         v1::rating_plans::create::handle,
         v1::rating_plans::list::handle,
         v1::rating_plans::get::handle,
+        v1::rating_plans::add_version::handle,
+        v1::quotes::create::handle,
+        v1::quotes::if_changed::handle,
+        v1::quotes::list::handle,
+        v1::quotes::get::handle,
         v1::trips::list::handle,
         v1::trips::get::handle,
         v1::trips::track::handle,
@@ -236,7 +248,12 @@ fn can_answer(known: &access::Operation, operation: &Operation, status: &str) ->
         "400" => writes || takes(operation, |_| true),
         "401" | "403" => protected,
         // What a path or a list's filter names.
-        "404" => known.path.contains('{') || takes(operation, |name| matches!(name, "vehicle" | "driver")),
+        "404" => {
+            known.path.contains('{')
+                || takes(operation, |name| {
+                    matches!(name, "vehicle" | "driver" | "policy" | "rating_plan")
+                })
+        }
         "409" => protected && known.method != Verb::Get,
         "412" => takes(operation, |name| name == "If-Match"),
         "422" => protected && writes,

@@ -54,6 +54,7 @@ codes! {
     TokenExpired = "token_expired", UNAUTHORIZED, "The access token has expired";
     InsufficientScope = "insufficient_scope", FORBIDDEN, "The access token does not allow this";
     NotFound = "not_found", NOT_FOUND, "There is no such thing";
+    NoScore = "no_score", NOT_FOUND, "There is no score yet";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is no such route";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not answer to this method";
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "No form of the answer is acceptable to the caller";

@@ -77,27 +77,50 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
 }
 
 fn insurance(config: &mut ServiceConfig) {
-    use v1::{policies, premiums, rating_plans, usage};
+    use v1::{policies, premiums, quotes, rating_plans, scores, usage};
     config
         .service(
             web::resource("/v1/policies")
                 .route(web::post().to(policies::create::handle))
                 .route(web::get().to(policies::list::handle)),
         )
-        .service(web::resource("/v1/policies/{policy}").route(web::get().to(policies::get::handle)))
+        .service(
+            web::resource("/v1/policies/{policy}")
+                .route(web::get().to(policies::get::handle))
+                .route(web::patch().to(policies::update::handle)),
+        )
+        .service(
+            web::resource("/v1/policies/{policy}/changes")
+                .route(web::post().to(policies::change::handle))
+                .route(web::get().to(policies::changes::handle)),
+        )
+        .service(web::resource("/v1/policies/{policy}/cancellation").route(web::post().to(policies::cancel::handle)))
         .service(web::resource("/v1/policies/{policy}/usage").route(web::get().to(usage::list::handle)))
         .service(
             web::resource("/v1/policies/{policy}/premiums")
                 .route(web::post().to(premiums::rate::handle))
                 .route(web::get().to(premiums::list::handle)),
         )
+        .service(web::resource("/v1/policies/{policy}/score").route(web::get().to(scores::of_policy::handle)))
+        .service(web::resource("/v1/policies/{policy}/quotes").route(web::post().to(quotes::if_changed::handle)))
+        .service(
+            web::resource("/v1/quotes")
+                .route(web::post().to(quotes::create::handle))
+                .route(web::get().to(quotes::list::handle)),
+        )
+        .service(web::resource("/v1/quotes/{quote}").route(web::get().to(quotes::get::handle)))
+        .service(web::resource("/v1/usage").route(web::get().to(usage::across::handle)))
+        .service(web::resource("/v1/premiums").route(web::get().to(premiums::across::handle)))
         .service(web::resource("/v1/premiums/{premium}").route(web::get().to(premiums::get::handle)))
         .service(
             web::resource("/v1/rating-plans")
                 .route(web::post().to(rating_plans::create::handle))
                 .route(web::get().to(rating_plans::list::handle)),
         )
-        .service(web::resource("/v1/rating-plans/{plan}").route(web::get().to(rating_plans::get::handle)));
+        .service(web::resource("/v1/rating-plans/{plan}").route(web::get().to(rating_plans::get::handle)))
+        .service(
+            web::resource("/v1/rating-plans/{plan}/versions").route(web::post().to(rating_plans::add_version::handle)),
+        );
 }
 
 fn driving(config: &mut ServiceConfig) {

@@ -73,6 +73,7 @@ pub struct RatingPlan {
 /// Everything a premium depends on. Stored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RatingInputs {
+    /// With the plan and the score: of the whole period, or of its last segment.
     pub product: Product,
     pub period: Month,
     /// Days of the period the policy covered, and all its days.
@@ -86,13 +87,44 @@ pub struct RatingInputs {
     pub plan: RatingPlanId,
     pub plan_version: i32,
     pub terms: RatingTerms,
+    /// Where the policy's terms changed within the period: its covered days by the terms they were under, the earliest first.
+    /// Empty where they did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<RatingSegment>,
+}
+
+/// Covered days of a period under the same terms of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RatingSegment {
+    pub first: NaiveDate,
+    /// Inclusive.
+    pub last: NaiveDate,
+    pub product: Product,
+    /// Whole metres driven on these days.
+    pub usage_m: i64,
+    /// The score on the last of these days; `None` for PAYD, and where there was too little to score.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    pub score: Option<Decimal>,
+    pub plan: RatingPlanId,
+    pub plan_name: String,
+    pub plan_version: i32,
+    pub terms: RatingTerms,
+}
+
+impl RatingSegment {
+    pub fn days(&self) -> u32 {
+        ((self.last - self.first).num_days() + 1).max(0) as u32
+    }
 }
 
 /// One step of the calculation, in the order taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceStep {
-    /// Stable name: `base`, `distance`, `subtotal`, `score_factor`, `minimum`, `maximum`, `rounding`.
+    /// Stable name: `base`, `distance`, `subtotal`, `score_factor`, `plan_total`, `minimum`, `maximum`, `total`, `rounding`.
     pub step: String,
+    /// The segment it is about, counted from 1, where the period has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u16>,
     /// The calculation in words and figures, for a person.
     pub explanation: String,
     /// The amount (or factor) after this step, unrounded.

@@ -61,3 +61,104 @@ pub struct TenantSettings {
     pub trip: TripSettings,
     pub accept: AcceptSettings,
 }
+
+/// A setting that cannot be used: which, what was wanted and what was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: wanted {wanted}, got {given}")]
+pub struct SettingError {
+    /// As a path, such as `trip.gap_s`.
+    pub field: &'static str,
+    pub wanted: String,
+    pub given: String,
+}
+
+impl TenantSettings {
+    /// Whether every setting lies within what the trip function and the intake can work with. What is stored was checked when
+    /// it was set; bounds that are narrowed later must not make stored settings unreadable.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let within = |field, given: Option<u32>, low: u32, high: u32| match given {
+            Some(value) if !(low..=high).contains(&value) => Err(SettingError {
+                field,
+                wanted: format!("a whole number from {low} to {high}"),
+                given: value.to_string(),
+            }),
+            _ => Ok(()),
+        };
+        let TripSettings {
+            rest_s,
+            gap_s,
+            moving_kmh,
+            sustained_s,
+        } = self.trip;
+        within("trip.rest_s", rest_s, 10, 86_400)?;
+        within("trip.gap_s", Some(gap_s), 10, 86_400)?;
+        within("trip.sustained_s", Some(sustained_s), 0, 600)?;
+        if !(0.5..=50.0).contains(&moving_kmh) {
+            return Err(SettingError {
+                field: "trip.moving_kmh",
+                wanted: "a number from 0.5 to 50".to_owned(),
+                given: moving_kmh.to_string(),
+            });
+        }
+        within("accept.clock_skew_s", Some(self.accept.clock_skew_s), 0, 86_400)?;
+        within("accept.lateness_days", Some(self.accept.lateness_days), 1, 3_660)
+    }
+
+    /// As a person writes them: JSON, every value within its bounds. The error names the field.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let value: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+        let settings: Self = serde_json::from_value(value.clone()).map_err(|error| match blamed(&value) {
+            Some(field) => format!("{field}: {error}"),
+            None => error.to_string(),
+        })?;
+        settings.check().map_err(|error| error.to_string())?;
+        Ok(settings)
+    }
+}
+
+/// The path of the first setting that alone does not read.
+fn blamed(settings: &serde_json::Value) -> Option<String> {
+    let sections = settings.as_object()?;
+    sections.iter().find_map(|(section, fields)| {
+        fields.as_object()?.iter().find_map(|(field, value)| {
+            let alone = serde_json::json!({ section: { field: value } });
+            let read: Result<TenantSettings, _> = serde_json::from_value(alone);
+            read.is_err().then(|| format!("{section}.{field}"))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_within_their_bounds() {
+        assert_eq!(TenantSettings::default().check(), Ok(()));
+        let parsed = TenantSettings::parse(r#"{"trip":{"rest_s":null,"gap_s":180}}"#).unwrap();
+        assert_eq!((parsed.trip.rest_s, parsed.trip.gap_s), (None, 180));
+    }
+
+    #[test]
+    fn a_setting_out_of_bounds_is_refused_by_its_name() {
+        for (json, field, given) in [
+            (r#"{"trip":{"gap_s":0}}"#, "trip.gap_s", "got 0"),
+            (r#"{"trip":{"rest_s":5}}"#, "trip.rest_s", "got 5"),
+            (r#"{"trip":{"gap_s":-300}}"#, "trip.gap_s", "-300"),
+            (r#"{"trip":{"moving_kmh":-5.0}}"#, "trip.moving_kmh", "got -5"),
+            (r#"{"trip":{"moving_kmh":"fast"}}"#, "trip.moving_kmh", "fast"),
+            (r#"{"accept":{"lateness_days":0}}"#, "accept.lateness_days", "got 0"),
+            (
+                r#"{"accept":{"clock_skew_s":100000}}"#,
+                "accept.clock_skew_s",
+                "got 100000",
+            ),
+            (r#"{"trip":{"colour":1}}"#, "trip.colour", "unknown field"),
+        ] {
+            let told = TenantSettings::parse(json).unwrap_err();
+            assert!(told.starts_with(field) && told.contains(given), "{json}: {told}");
+        }
+        assert!(TenantSettings::parse("{").unwrap_err().contains("not JSON"));
+        assert!(TenantSettings::parse(r#"{"trip":7}"#).is_err());
+    }
+}

@@ -5,16 +5,22 @@
 
 use odograph_domain::{
     money::Money,
-    rating::{RatedPremium, Rater, RatingError, RatingInputs, RatingTerms, Rounding, RoundingMode, TraceStep},
+    rating::{
+        RatedPremium, Rater, RatingError, RatingInputs, RatingSegment, RatingTerms, Rounding, RoundingMode, TraceStep,
+    },
 };
 use rust_decimal::Decimal;
 
+mod segments;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-/// Version of the step interpreter that new premiums are made with.
-pub const INTERPRETER: u16 = 1;
+/// Version of the step interpreter for periods under the same terms throughout.
+pub const WHOLE: u16 = 1;
+
+/// Version of the step interpreter for periods within which the policy's terms changed.
+pub const SEGMENTED: u16 = 2;
 
 /// Amounts and factors have at most this many decimals. Far finer than money, and coarse enough that every product of
 /// the interpreter fits the 96 bits of a decimal exactly.
@@ -58,17 +64,26 @@ impl Rater for PlanRater {
     }
 
     fn rate(&self, inputs: &RatingInputs) -> Result<RatedPremium, RatingError> {
-        self.check(&inputs.terms)?;
-        check_inputs(inputs)?;
-        rate_v1(inputs)
+        // A period without a change is still rated by version 1, whose rules are those of version 2 for one segment: a
+        // premium that stays the same needs no new version for its interpreter's sake.
+        self.by_version(if inputs.segments.is_empty() { WHOLE } else { SEGMENTED }, inputs)
     }
 
     fn rerun(&self, stored: &RatedPremium) -> Result<RatedPremium, RatingError> {
-        match stored.interpreter {
-            1 => {
-                self.check(&stored.inputs.terms)?;
-                check_inputs(&stored.inputs)?;
-                rate_v1(&stored.inputs)
+        self.by_version(stored.interpreter, &stored.inputs)
+    }
+}
+
+impl PlanRater {
+    fn by_version(&self, interpreter: u16, inputs: &RatingInputs) -> Result<RatedPremium, RatingError> {
+        self.check(&inputs.terms)?;
+        check_inputs(inputs)?;
+        match interpreter {
+            WHOLE if inputs.segments.is_empty() => rate_v1(inputs),
+            WHOLE => Err(RatingError::Inputs("interpreter 1 knows no segments".to_owned())),
+            SEGMENTED => {
+                segments::check(self, inputs)?;
+                segments::rate_v2(inputs)
             }
             unknown => Err(RatingError::UnknownInterpreter(unknown)),
         }
@@ -125,10 +140,14 @@ fn check_inputs(inputs: &RatingInputs) -> Result<(), RatingError> {
     if inputs.usage_m < 0 {
         return wrong(format!("usage cannot be negative, got {} m", inputs.usage_m));
     }
-    match inputs.score {
-        Some(score) if score < Decimal::ZERO || score > Decimal::ONE_HUNDRED => {
-            wrong(format!("a score lies between 0 and 100, got {score}"))
-        }
+    check_score(inputs.score)
+}
+
+fn check_score(score: Option<Decimal>) -> Result<(), RatingError> {
+    match score {
+        Some(score) if score < Decimal::ZERO || score > Decimal::ONE_HUNDRED => Err(RatingError::Inputs(format!(
+            "a score lies between 0 and 100, got {score}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -136,19 +155,16 @@ fn check_inputs(inputs: &RatingInputs) -> Result<(), RatingError> {
 /// Version 1: base, distance, subtotal, score factor, minimum, maximum, rounding. Never changed: what was charged by it
 /// must come out the same for as long as the premium is kept. A new rule is a new version.
 fn rate_v1(inputs: &RatingInputs) -> Result<RatedPremium, RatingError> {
-    let mut trace = Vec::with_capacity(7);
-    let base = steps::base(inputs, &mut trace)?;
-    let distance = steps::distance(inputs, &mut trace)?;
-    let subtotal = steps::subtotal(inputs, base, distance, &mut trace)?;
-    let scored = steps::score_factor(inputs, subtotal, &mut trace)?;
-    let bounds = steps::bounds(inputs)?;
-    let raised = steps::minimum(inputs, scored, &bounds, &mut trace)?;
-    let capped = steps::maximum(inputs, raised, &bounds, &mut trace)?;
-    let amount = steps::rounding(inputs, capped, &bounds, &mut trace)?;
+    let (part, mut trace) = (steps::Part::whole(inputs), steps::Trace::default());
+    let scored = steps::scored(&part, &mut trace)?;
+    let bounds = steps::bounds(&part)?;
+    let raised = steps::minimum(&part, scored, &bounds, &mut trace)?;
+    let capped = steps::maximum(&part, raised, &bounds, &mut trace)?;
+    let amount = steps::rounding(&part, capped, &bounds, &mut trace)?;
     Ok(RatedPremium {
-        interpreter: 1,
+        interpreter: WHOLE,
         inputs: inputs.clone(),
-        steps: trace,
+        steps: trace.steps,
         premium: Money::new(amount, inputs.terms.currency),
     })
 }

@@ -40,11 +40,12 @@ pub async fn drivers(store: &Store, tenant: TenantId) -> Result<Vec<DriverRow>> 
         .collect();
     let mut policies: BTreeMap<DriverId, Vec<(PolicyId, Product)>> = BTreeMap::new();
     for record in every(|page| store.policies(PolicyFilter::default(), page)).await? {
-        if let Some(driver) = record.policy.main_driver {
+        let terms = record.policy.terms.last();
+        if let Some(driver) = terms.main_driver {
             policies
                 .entry(driver)
                 .or_default()
-                .push((record.policy.id, record.policy.product));
+                .push((record.policy.id, terms.product));
         }
     }
     let mut trips: BTreeMap<Option<DriverId>, Vec<TripRecord>> = BTreeMap::new();

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use odograph_domain::{
-    id::{TenantId, VehicleId},
+    id::{PolicyId, TenantId, VehicleId},
     intake::{Assigned, Cover, VehicleContext},
-    policy::{Product, start_of_day},
+    policy::{DatedTerms, start_of_day},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
-    tenant::{TenantStore, from_json, named},
+    policies::first_terms,
+    policy_changes::{PolicyChange, changes_of},
+    tenant::{TenantStore, from_json},
 };
 
 impl TenantStore {
@@ -71,28 +73,43 @@ type Found = BTreeMap<VehicleId, VehicleContext>;
 
 async fn add_covers(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
     let rows = sqlx::query!(
-        "SELECT p.id, p.vehicle_id, p.product, p.main_driver_id, p.time_zone, p.starts_on, p.ends_on
+        "SELECT p.tenant_id, p.id, p.vehicle_id, p.product, p.plan_id, p.main_driver_id, p.time_zone, p.starts_on, p.ends_on
          FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
          JOIN policy p ON p.tenant_id = w.tenant_id AND p.vehicle_id = w.vehicle_id
          ORDER BY p.starts_on, p.id",
         tenants,
         ids,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let (owners, policies): (Vec<Uuid>, Vec<Uuid>) = rows.iter().map(|row| (row.tenant_id, row.id)).unzip();
+    let changes = changes_of(conn, &owners, &policies).await?;
     for row in rows {
+        let policy = PolicyId::from(row.id);
         let time_zone = zone(&row.time_zone)?;
-        let (from, to) = bounds(row.starts_on, row.ends_on, time_zone);
-        let cover = Cover {
-            policy: row.id.into(),
-            product: named(&row.product, Product::parse)?,
-            main_driver: row.main_driver_id.map(Into::into),
-            time_zone,
-            from,
-            to,
+        let first = first_terms(row.starts_on, &row.product, row.plan_id, row.main_driver_id)?;
+        let changed: Vec<_> = changes
+            .get(&policy)
+            .into_iter()
+            .flatten()
+            .map(PolicyChange::terms)
+            .collect();
+        let Some(context) = found.get_mut(&row.vehicle_id.into()) else {
+            continue;
         };
-        if let Some(context) = found.get_mut(&row.vehicle_id.into()) {
-            context.covers.push(cover);
+        let terms = DatedTerms::of(first, &changed);
+        let end = row.ends_on.unwrap_or(NaiveDate::MAX);
+        for stretch in terms.between(row.starts_on, end) {
+            let until = stretch.last.succ_opt().filter(|day| *day < NaiveDate::MAX);
+            let (from, to) = bounds(stretch.first, until, time_zone);
+            context.covers.push(Cover {
+                policy,
+                product: stretch.terms.product,
+                main_driver: stretch.terms.main_driver,
+                time_zone,
+                from,
+                to,
+            });
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use odograph_domain::{
     id::{DriverId, PolicyId, TenantId, TripId, VehicleId},
     intake::{DirtyWindow, VehicleContext, VehicleState},
     mileage::DayShare,
-    policy::{Month, Policy},
+    policy::{Month, Policy, PolicyTerms},
     rating::{RatedPremium, RatingInputs},
     score::Score,
     time::{EventTime, Window},
@@ -21,7 +21,8 @@ use crate::{
     error::{Result, StoreError},
     policies::{policies_of, policy_by_id},
     premiums::{self, PremiumRow},
-    raw::{compact, first_after, raw_between},
+    rating_inputs,
+    raw::{compact, first_after, forget_behaviour, raw_between},
     scores,
     session::{Caller, Scope, Tx, enter, now},
     store::Store,
@@ -196,16 +197,17 @@ impl DeriveTx {
         policies_of(&mut self.tx, tenant, vehicle).await
     }
 
-    /// The policies that are rated by this driver's score: those whose main driver it is, and those of vehicles assigned to
-    /// it that have no main driver.
+    /// The policies that are rated by this driver's score at some time: those whose main driver it is, and those of vehicles
+    /// assigned to it that have no main driver.
     pub async fn policies_rated_by(&mut self, driver: DriverId) -> Result<Vec<Policy>> {
         let ids = sqlx::query_scalar!(
             "SELECT p.id FROM policy p
              WHERE p.tenant_id = $1
                AND (p.main_driver_id = $2
-                    OR p.main_driver_id IS NULL
-                       AND EXISTS (SELECT FROM assignment a WHERE a.tenant_id = p.tenant_id AND a.vehicle_id = p.vehicle_id
-                                                              AND a.driver_id = $2))
+                    OR EXISTS (SELECT FROM policy_change c
+                               WHERE c.tenant_id = p.tenant_id AND c.policy_id = p.id AND c.main_driver_id = $2)
+                    OR EXISTS (SELECT FROM assignment a WHERE a.tenant_id = p.tenant_id AND a.vehicle_id = p.vehicle_id
+                                                          AND a.driver_id = $2))
              ORDER BY p.id",
             self.dirty.tenant.uuid(),
             driver.uuid(),
@@ -214,7 +216,11 @@ impl DeriveTx {
         .await?;
         let mut policies = Vec::with_capacity(ids.len());
         for id in ids {
-            policies.push(policy_by_id(&mut self.tx, self.dirty.tenant, id.into()).await?);
+            let policy = policy_by_id(&mut self.tx, self.dirty.tenant, id.into()).await?;
+            let rated_by = |terms: &PolicyTerms| terms.main_driver.is_none_or(|main| main == driver);
+            if policy.terms.iter().any(rated_by) {
+                policies.push(policy);
+            }
         }
         Ok(policies)
     }
@@ -225,6 +231,39 @@ impl DeriveTx {
         put_usage(&mut self.tx, tenant, policy, days).await
     }
 
+    /// The first day from which premiums of the vehicle's policies must be rated anew because a policy changed; it is not due
+    /// any more then.
+    pub async fn take_rating_due(&mut self) -> Result<Option<NaiveDate>> {
+        let from = sqlx::query_scalar!(
+            "DELETE FROM rating_due WHERE tenant_id = $1 AND vehicle_id = $2 RETURNING from_day",
+            self.dirty.tenant.uuid(),
+            self.dirty.vehicle.uuid(),
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        Ok(from)
+    }
+
+    /// Takes behaviour out of the raw data from an instant on, wherever the vehicle's policies do not allow it (any more).
+    pub async fn forget_behaviour(&mut self, context: &VehicleContext, from: DateTime<Utc>) -> Result<u64> {
+        let (tx, caller) = self.parts();
+        forget_behaviour(tx, &caller, context, from).await
+    }
+
+    /// Removes usage of days that the vehicle's policies do not cover, or no more.
+    pub async fn drop_uncovered_usage(&mut self) -> Result<()> {
+        sqlx::query!(
+            "DELETE FROM usage_day u USING policy p
+             WHERE p.tenant_id = $1 AND p.vehicle_id = $2 AND u.tenant_id = p.tenant_id AND u.policy_id = p.id
+               AND (u.day < p.starts_on OR u.day >= p.ends_on)",
+            self.dirty.tenant.uuid(),
+            self.dirty.vehicle.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
     /// Makes whoever else rates the policy wait. Call it before its inputs are read, in the order of the policies' ids.
     pub async fn lock_policy(&mut self, policy: PolicyId) -> Result<()> {
         premiums::lock_policy(&mut self.tx, policy).await
@@ -233,7 +272,7 @@ impl DeriveTx {
     /// As [`crate::TenantStore::rating_inputs`].
     pub async fn rating_inputs(&mut self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
         let tenant = self.dirty.tenant;
-        premiums::rating_inputs(&mut self.tx, tenant, policy, period).await
+        rating_inputs::rating_inputs(&mut self.tx, tenant, policy, period).await
     }
 
     /// The months that have a premium, the earliest first.

@@ -106,7 +106,7 @@ pub(crate) async fn put_dirty(conn: &mut PgConnection, ids: &dyn IdSource, dirty
     insert(conn, ids, &all).await
 }
 
-async fn insert(conn: &mut PgConnection, ids: &dyn IdSource, dirty: &[DirtyWindow]) -> Result<()> {
+pub(crate) async fn insert(conn: &mut PgConnection, ids: &dyn IdSource, dirty: &[DirtyWindow]) -> Result<()> {
     let (mut tenants, mut vehicles, mut keys) = (vec![], vec![], vec![]);
     let (mut from, mut to, mut due, mut at_once) = (vec![], vec![], vec![], vec![]);
     // Lists within a row come as text: an array of arrays would have to have one length for all.

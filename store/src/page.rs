@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
 /// Where the last page ended: what the list is sorted by, and an id that settles ties. Opaque to callers.
@@ -126,6 +126,11 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, CursorError> {
         Self::from_bytes(&URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?)
     }
+}
+
+/// A day as a place in a list.
+pub(crate) fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use odograph_domain::{
     correction::Why,
     id::{DriverId, ExternalRef, IdOrRef, PolicyId, RatingPlanId, TenantId, VehicleId},
     money::Currency,
-    policy::{Policy, Product},
+    policy::{DatedTerms, Policy, PolicyTerms, Product},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use crate::{
     drivers::known_driver,
     error::{Result, StoreError},
     page::{Listed, Page},
+    policy_changes::{PolicyChange, changes_of},
     rating_plans::newest_version,
     tenant::{TenantStore, given, named, reference},
     vehicles::lock_vehicle,
@@ -41,6 +42,16 @@ pub struct NewPolicy {
 pub struct PolicyRecord {
     pub policy: Policy,
     pub created_at: DateTime<Utc>,
+    /// Grows with each change.
+    pub revision: i32,
+    /// Where its end is that of a cancellation.
+    pub cancellation: Option<Cancellation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    pub at: DateTime<Utc>,
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,7 +59,7 @@ pub struct PolicyFilter {
     pub vehicle: Option<VehicleId>,
 }
 
-struct PolicyRow {
+pub(crate) struct PolicyRow {
     id: Uuid,
     external_ref: Option<String>,
     vehicle_id: Uuid,
@@ -60,27 +71,48 @@ struct PolicyRow {
     starts_on: NaiveDate,
     ends_on: Option<NaiveDate>,
     created_at: DateTime<Utc>,
+    revision: i32,
+    cancelled_at: Option<DateTime<Utc>>,
+    cancel_reason: Option<String>,
 }
 
 impl PolicyRow {
-    fn read(self) -> Result<PolicyRecord> {
+    fn read(self, changes: &[PolicyChange]) -> Result<PolicyRecord> {
+        let first = first_terms(self.starts_on, &self.product, self.plan_id, self.main_driver_id)?;
+        let changes: Vec<_> = changes.iter().map(PolicyChange::terms).collect();
         let policy = Policy {
             id: self.id.into(),
             external_ref: reference(self.external_ref)?,
             vehicle: self.vehicle_id.into(),
-            main_driver: self.main_driver_id.map(Into::into),
-            product: named(&self.product, Product::parse)?,
-            plan: self.plan_id.into(),
+            terms: DatedTerms::of(first, &changes),
             currency: Currency::parse(&self.currency).map_err(StoreError::corrupt)?,
             time_zone: zone(&self.time_zone)?,
             starts_on: self.starts_on,
             ends_on: self.ends_on,
         };
+        let reason = self.cancel_reason;
         Ok(PolicyRecord {
             policy,
             created_at: self.created_at,
+            revision: self.revision,
+            cancellation: self.cancelled_at.map(|at| Cancellation { at, reason }),
         })
     }
+}
+
+/// The terms that a policy's row holds: those it was written with.
+pub(crate) fn first_terms(
+    from: NaiveDate,
+    product: &str,
+    plan: Uuid,
+    main_driver: Option<Uuid>,
+) -> Result<PolicyTerms> {
+    Ok(PolicyTerms {
+        from,
+        product: named(product, Product::parse)?,
+        plan: plan.into(),
+        main_driver: main_driver.map(Into::into),
+    })
 }
 
 impl TenantStore {
@@ -106,59 +138,40 @@ impl TenantStore {
             );
             return Err(StoreError::Conflict { kind: "policy", detail });
         }
-        let (from, to) = bounds(new.starts_on, new.ends_on, new.time_zone);
-        let taken = policies_of(&mut tx, caller.tenant, vehicle)
-            .await?
-            .into_iter()
-            .find(|other| {
-                let (other_from, other_to) = bounds(other.starts_on, other.ends_on, other.time_zone);
-                other_to.is_none_or(|end| from < end) && to.is_none_or(|end| other_from < end)
-            });
-        if let Some(other) = taken {
-            let until = other
-                .ends_on
-                .map_or_else(|| "further notice".to_owned(), |day| day.to_string());
-            let detail = format!("overlaps policy {} from {} until {until}", other.id, other.starts_on);
-            return Err(StoreError::Conflict { kind: "policy", detail });
-        }
         let policy = Policy {
             id: caller.id(),
             external_ref: new.external_ref,
             vehicle,
-            main_driver,
-            product: new.product,
-            plan: plan.id,
+            terms: DatedTerms::new(PolicyTerms {
+                from: new.starts_on,
+                product: new.product,
+                plan: plan.id,
+                main_driver,
+            }),
             currency: new.currency,
             time_zone: new.time_zone,
             starts_on: new.starts_on,
             ends_on: new.ends_on,
         };
+        refuse_overlap(&mut tx, caller.tenant, &policy).await?;
         insert(&mut tx, caller.tenant, caller.now, &policy).await?;
+        let (from, to) = bounds(policy.starts_on, policy.ends_on, policy.time_zone);
         mark_dirty(&mut tx, &caller, vehicle, from, to, Why::PolicyChanged).await?;
         caller.audit(&mut tx, "create", "policy", policy.id.uuid()).await?;
         tx.commit().await?;
         Ok(PolicyRecord {
             policy,
             created_at: caller.now,
+            revision: 1,
+            cancellation: None,
         })
     }
 
     pub async fn policy(&self, policy: &IdOrRef<PolicyId>) -> Result<PolicyRecord> {
-        let (id, external_ref) = given(policy);
         let mut tx = self.begin().await?;
-        let row = sqlx::query_as!(
-            PolicyRow,
-            "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
-                    created_at
-             FROM policy WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
-            self.tenant_id().uuid(),
-            id,
-            external_ref,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
+        let record = policy_record(&mut tx, self.tenant_id(), policy).await?;
         tx.commit().await?;
-        row.ok_or(StoreError::NotFound { kind: "policy" })?.read()
+        Ok(record)
     }
 
     /// In the order they were made.
@@ -167,7 +180,7 @@ impl TenantStore {
         let rows = sqlx::query_as!(
             PolicyRow,
             "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
-                    created_at
+                    created_at, revision, cancelled_at, cancel_reason
              FROM policy
              WHERE tenant_id = $1 AND ($2::uuid IS NULL OR vehicle_id = $2)
                AND ($3::timestamptz IS NULL OR (created_at, id) > ($3, $4))
@@ -180,15 +193,39 @@ impl TenantStore {
         )
         .fetch_all(&mut *tx)
         .await?;
+        let items = records(&mut tx, self.tenant_id(), rows).await?;
         tx.commit().await?;
-        let items = rows.into_iter().map(PolicyRow::read).collect::<Result<_>>()?;
         Ok(Listed::cut(&page, items, |record: &PolicyRecord| {
             (record.created_at, record.policy.id.uuid())
         }))
     }
 }
 
+/// Fails where another policy of the vehicle covers a part of the time that this one covers. The vehicle must be locked.
+pub(crate) async fn refuse_overlap(conn: &mut PgConnection, tenant: TenantId, policy: &Policy) -> Result<()> {
+    let instants = |policy: &Policy| bounds(policy.starts_on, policy.ends_on, policy.time_zone);
+    let (from, to) = instants(policy);
+    let empty = |policy: &Policy| policy.ends_on == Some(policy.starts_on);
+    let taken = policies_of(conn, tenant, policy.vehicle)
+        .await?
+        .into_iter()
+        .filter(|other| other.id != policy.id && !empty(other) && !empty(policy))
+        .find(|other| {
+            let (other_from, other_to) = instants(other);
+            other_to.is_none_or(|end| from < end) && to.is_none_or(|end| other_from < end)
+        });
+    let Some(other) = taken else {
+        return Ok(());
+    };
+    let until = other
+        .ends_on
+        .map_or_else(|| "further notice".to_owned(), |day| day.to_string());
+    let detail = format!("overlaps policy {} from {} until {until}", other.id, other.starts_on);
+    Err(StoreError::Conflict { kind: "policy", detail })
+}
+
 async fn insert(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>, policy: &Policy) -> Result<()> {
+    let terms = policy.terms.on(policy.starts_on);
     sqlx::query!(
         "INSERT INTO policy (tenant_id, id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone,
                              starts_on, ends_on, created_at)
@@ -197,9 +234,9 @@ async fn insert(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>, p
         policy.id.uuid(),
         policy.external_ref.as_ref().map(ExternalRef::as_str),
         policy.vehicle.uuid(),
-        policy.main_driver.map(DriverId::uuid),
-        policy.product.as_str(),
-        policy.plan.uuid(),
+        terms.main_driver.map(DriverId::uuid),
+        terms.product.as_str(),
+        terms.plan.uuid(),
         policy.currency.as_str(),
         policy.time_zone.name(),
         policy.starts_on,
@@ -211,33 +248,80 @@ async fn insert(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>, p
     Ok(())
 }
 
+/// The rows with the changes made to them.
+async fn records(conn: &mut PgConnection, tenant: TenantId, rows: Vec<PolicyRow>) -> Result<Vec<PolicyRecord>> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let changes = changes_of(conn, &vec![tenant.uuid(); ids.len()], &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let of_policy = changes.get(&row.id.into()).map_or(&[][..], Vec::as_slice);
+            row.read(of_policy)
+        })
+        .collect()
+}
+
+async fn record(conn: &mut PgConnection, tenant: TenantId, row: Option<PolicyRow>) -> Result<PolicyRecord> {
+    let mut found = records(conn, tenant, row.into_iter().collect()).await?;
+    found.pop().ok_or(StoreError::NotFound { kind: "policy" })
+}
+
+pub(crate) async fn policy_record(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    policy: &IdOrRef<PolicyId>,
+) -> Result<PolicyRecord> {
+    let (id, external_ref) = given(policy);
+    let row = sqlx::query_as!(
+        PolicyRow,
+        "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
+                created_at, revision, cancelled_at, cancel_reason
+         FROM policy WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
+        tenant.uuid(),
+        id,
+        external_ref,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    record(conn, tenant, row).await
+}
+
+/// The policy, its vehicle and itself locked, in this order.
+pub(crate) async fn lock_policy_record(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    policy: &IdOrRef<PolicyId>,
+) -> Result<PolicyRecord> {
+    let seen = policy_record(conn, tenant, policy).await?.policy;
+    lock_vehicle(conn, tenant, &IdOrRef::Id(seen.vehicle)).await?;
+    let row = sqlx::query_as!(
+        PolicyRow,
+        "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
+                created_at, revision, cancelled_at, cancel_reason
+         FROM policy WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        tenant.uuid(),
+        seen.id.uuid(),
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    record(conn, tenant, row).await
+}
+
 /// A vehicle's policies, the earliest first.
 pub(crate) async fn policies_of(conn: &mut PgConnection, tenant: TenantId, vehicle: VehicleId) -> Result<Vec<Policy>> {
     let rows = sqlx::query_as!(
         PolicyRow,
         "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
-                created_at
+                created_at, revision, cancelled_at, cancel_reason
          FROM policy WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY starts_on, id",
         tenant.uuid(),
         vehicle.uuid(),
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    rows.into_iter()
-        .map(|row| row.read().map(|record| record.policy))
-        .collect()
+    let found = records(conn, tenant, rows).await?;
+    Ok(found.into_iter().map(|record| record.policy).collect())
 }
 
 pub(crate) async fn policy_by_id(conn: &mut PgConnection, tenant: TenantId, policy: PolicyId) -> Result<Policy> {
-    let row = sqlx::query_as!(
-        PolicyRow,
-        "SELECT id, external_ref, vehicle_id, main_driver_id, product, plan_id, currency, time_zone, starts_on, ends_on,
-                created_at
-         FROM policy WHERE tenant_id = $1 AND id = $2",
-        tenant.uuid(),
-        policy.uuid(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.ok_or(StoreError::NotFound { kind: "policy" })?.read()?.policy)
+    Ok(policy_record(conn, tenant, &IdOrRef::Id(policy)).await?.policy)
 }

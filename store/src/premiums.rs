@@ -1,10 +1,10 @@
 //! Premiums: what a month costs, what that follows from, and how.
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use odograph_domain::{
-    id::{DriverId, PolicyId, PremiumId, TenantId},
+    id::{PolicyId, PremiumId, TenantId, VehicleId},
     money::{Currency, Money},
-    policy::{Month, Policy, day_bounds},
+    policy::Month,
     rating::{RatedPremium, RatingInputs},
 };
 use rust_decimal::Decimal;
@@ -15,8 +15,7 @@ use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
     policies::policy_by_id,
-    rating_plans::version_in_force,
-    scores::score_on,
+    rating_inputs::rating_inputs,
     session::Caller,
     tenant::{TenantStore, from_json, to_json},
 };
@@ -31,6 +30,18 @@ pub struct PremiumRow {
     pub current: bool,
     pub rated: RatedPremium,
     pub rated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PremiumFilter {
+    pub policy: Option<PolicyId>,
+    pub vehicle: Option<VehicleId>,
+    /// Both inclusive.
+    pub from: Option<Month>,
+    pub to: Option<Month>,
+    /// Those too that are in force no more.
+    pub all_versions: bool,
+    pub rated_since: Option<DateTime<Utc>>,
 }
 
 struct StoredPremium {
@@ -100,6 +111,39 @@ impl TenantStore {
         }))
     }
 
+    /// Across policies, in the order they were rated: whoever read to some time reads on from there.
+    pub async fn all_premiums(&self, filter: PremiumFilter, page: Page) -> Result<Listed<PremiumRow>> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query_as!(
+            StoredPremium,
+            "SELECT r.id, r.policy_id, r.version, r.is_current, r.amount, r.currency, r.interpreter, r.inputs, r.steps,
+                    r.rated_at
+             FROM premium r JOIN policy p ON p.tenant_id = r.tenant_id AND p.id = r.policy_id
+             WHERE r.tenant_id = $1 AND ($2::uuid IS NULL OR r.policy_id = $2) AND ($3::uuid IS NULL OR p.vehicle_id = $3)
+               AND ($4::date IS NULL OR r.period >= $4) AND ($5::date IS NULL OR r.period <= $5) AND (r.is_current OR $6)
+               AND ($7::timestamptz IS NULL OR r.rated_at >= $7)
+               AND ($8::timestamptz IS NULL OR (r.rated_at, r.id) > ($8, $9))
+             ORDER BY r.rated_at, r.id LIMIT $10",
+            self.tenant_id().uuid(),
+            filter.policy.map(PolicyId::uuid),
+            filter.vehicle.map(VehicleId::uuid),
+            filter.from.map(Month::first_day),
+            filter.to.map(Month::first_day),
+            filter.all_versions,
+            filter.rated_since,
+            page.at(),
+            page.id(),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let items = rows.into_iter().map(StoredPremium::read).collect::<Result<_>>()?;
+        Ok(Listed::cut(&page, items, |row: &PremiumRow| {
+            (row.rated_at, row.id.uuid())
+        }))
+    }
+
     pub async fn premium(&self, premium: PremiumId) -> Result<PremiumRow> {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
@@ -142,87 +186,6 @@ impl TenantStore {
         tx.commit().await?;
         Ok(row)
     }
-}
-
-/// The days of a month that a policy covers: the first and the last.
-fn covered(policy: &Policy, period: Month) -> Option<(NaiveDate, NaiveDate)> {
-    let from = policy.starts_on.max(period.first_day());
-    let end = policy.ends_on.map_or(period.end(), |end| end.min(period.end()));
-    (from < end).then(|| (from, end - Days::new(1)))
-}
-
-pub(crate) async fn rating_inputs(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    policy: PolicyId,
-    period: Month,
-) -> Result<RatingInputs> {
-    let policy = policy_by_id(conn, tenant, policy).await?;
-    let (first, last) = covered(&policy, period).ok_or(StoreError::NotFound {
-        kind: "covered day in this period",
-    })?;
-    // By the period's first covered day: what a month is rated by does not change within it.
-    let plan = version_in_force(conn, tenant, policy.plan, first)
-        .await?
-        .ok_or(StoreError::NotFound {
-            kind: "version of the rating plan in force",
-        })?;
-    let usage_m = sqlx::query_scalar!(
-        r#"SELECT coalesce(sum(metres), 0)::bigint AS "metres!" FROM usage_day
-           WHERE tenant_id = $1 AND policy_id = $2 AND day BETWEEN $3 AND $4"#,
-        tenant.uuid(),
-        policy.id.uuid(),
-        first,
-        last,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let mut score = None;
-    if policy.product.allows_behaviour()
-        && let Some(driver) = driver_of_period(conn, tenant, &policy, period).await?
-    {
-        score = score_on(conn, tenant, driver, last).await?;
-    }
-    Ok(RatingInputs {
-        product: policy.product,
-        period,
-        covered_days: (last - first).num_days() as u32 + 1,
-        period_days: period.days(),
-        usage_m,
-        score,
-        plan: plan.id,
-        plan_version: plan.version,
-        terms: plan.terms,
-    })
-}
-
-/// Whose score a month is rated by: the main driver; without one, whoever was assigned last within the covered days.
-async fn driver_of_period(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    policy: &Policy,
-    period: Month,
-) -> Result<Option<DriverId>> {
-    if policy.main_driver.is_some() {
-        return Ok(policy.main_driver);
-    }
-    let Some((first, last)) = covered(policy, period) else {
-        return Ok(None);
-    };
-    let from = day_bounds(first, policy.time_zone).0;
-    let to = day_bounds(last, policy.time_zone).1;
-    let driver = sqlx::query_scalar!(
-        "SELECT driver_id FROM assignment
-         WHERE tenant_id = $1 AND vehicle_id = $2 AND starts_at < $4 AND (ends_at IS NULL OR ends_at > $3)
-         ORDER BY starts_at DESC LIMIT 1",
-        tenant.uuid(),
-        policy.vehicle.uuid(),
-        from,
-        to,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(driver.map(DriverId::from))
 }
 
 /// The months that have a premium, the earliest first.

@@ -1,6 +1,6 @@
 //! Rating plans. A version never changes once made.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use odograph_domain::{
     id::{IdOrRef, RatingPlanId, TenantId},
     rating::{RatingPlan, RatingTerms},
@@ -21,7 +21,6 @@ struct PlanRow {
     version: i32,
     effective_from: NaiveDate,
     terms: serde_json::Value,
-    created_at: DateTime<Utc>,
 }
 
 impl PlanRow {
@@ -103,6 +102,46 @@ impl TenantStore {
         Ok(next)
     }
 
+    /// A plan under a name: a new one, or the next version of the one that has it. Where the last word on that day is the same
+    /// already nothing is filed; then the second is `false`.
+    pub async fn file_rating_plan(
+        &self,
+        plan: &IdOrRef<RatingPlanId>,
+        effective_from: NaiveDate,
+        terms: &RatingTerms,
+    ) -> Result<(RatingPlan, bool)> {
+        let versions = match self.rating_plan_versions(plan).await {
+            Ok(versions) => versions,
+            Err(StoreError::NotFound { .. }) if matches!(plan, IdOrRef::Ref(_)) => {
+                let name = plan.to_string();
+                match self.create_rating_plan(&name, effective_from, terms).await {
+                    Ok(plan) => return Ok((plan, true)),
+                    // Somebody else has just filed it.
+                    Err(StoreError::Conflict { .. }) => self.rating_plan_versions(plan).await?,
+                    Err(cause) => return Err(cause),
+                }
+            }
+            Err(cause) => return Err(cause),
+        };
+        let last_word = versions
+            .into_iter()
+            .rev()
+            .find(|version| version.effective_from == effective_from);
+        match last_word {
+            Some(filed) if filed.terms == *terms => Ok((filed, false)),
+            _ => Ok((self.add_rating_plan_version(plan, effective_from, terms).await?, true)),
+        }
+    }
+
+    /// The version in force on a day, if any is.
+    pub async fn rating_plan_on(&self, plan: &IdOrRef<RatingPlanId>, day: NaiveDate) -> Result<Option<RatingPlan>> {
+        let mut tx = self.begin().await?;
+        let newest = newest_version(&mut tx, self.tenant_id(), plan).await?;
+        let in_force = version_in_force(&mut tx, self.tenant_id(), newest.id, day).await?;
+        tx.commit().await?;
+        Ok(in_force)
+    }
+
     /// The newest version. A plan's name serves as its reference.
     pub async fn rating_plan(&self, plan: &IdOrRef<RatingPlanId>) -> Result<RatingPlan> {
         let mut tx = self.begin().await?;
@@ -115,7 +154,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
             PlanRow,
-            "SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at
+            "SELECT p.id, p.name, v.version, v.effective_from, v.terms
              FROM rating_plan p JOIN rating_plan_version v ON v.tenant_id = p.tenant_id AND v.plan_id = p.id
              WHERE p.tenant_id = $1 AND p.id = $2 AND v.version = $3",
             self.tenant_id().uuid(),
@@ -134,7 +173,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             PlanRow,
-            "SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at
+            "SELECT p.id, p.name, v.version, v.effective_from, v.terms
              FROM rating_plan p JOIN rating_plan_version v ON v.tenant_id = p.tenant_id AND v.plan_id = p.id
              WHERE p.tenant_id = $1 AND (p.id = $2 OR p.name = $3)
              ORDER BY v.version",
@@ -151,18 +190,21 @@ impl TenantStore {
         rows.into_iter().map(PlanRow::read).collect()
     }
 
-    /// Plans in the order they were made, each in its newest version.
-    pub async fn rating_plans(&self, page: Page) -> Result<Listed<RatingPlan>> {
+    /// Plans in the order they were made, each in its newest version, with the number of the one in force on a day.
+    pub async fn rating_plans(&self, day: NaiveDate, page: Page) -> Result<Listed<(RatingPlan, Option<i32>)>> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query_as!(
-            PlanRow,
-            "SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at
-             FROM rating_plan p
-             JOIN LATERAL (SELECT * FROM rating_plan_version n WHERE n.tenant_id = p.tenant_id AND n.plan_id = p.id
-                           ORDER BY n.version DESC LIMIT 1) AS v ON true
-             WHERE p.tenant_id = $1 AND ($2::timestamptz IS NULL OR (p.created_at, p.id) > ($2, $3))
-             ORDER BY p.created_at, p.id LIMIT $4",
+        let rows = sqlx::query!(
+            r#"SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at, f.version AS "in_force?"
+               FROM rating_plan p
+               JOIN LATERAL (SELECT * FROM rating_plan_version n WHERE n.tenant_id = p.tenant_id AND n.plan_id = p.id
+                             ORDER BY n.version DESC LIMIT 1) AS v ON true
+               LEFT JOIN LATERAL (SELECT n.version FROM rating_plan_version n
+                                  WHERE n.tenant_id = p.tenant_id AND n.plan_id = p.id AND n.effective_from <= $2
+                                  ORDER BY n.effective_from DESC, n.version DESC LIMIT 1) AS f ON true
+               WHERE p.tenant_id = $1 AND ($3::timestamptz IS NULL OR (p.created_at, p.id) > ($3, $4))
+               ORDER BY p.created_at, p.id LIMIT $5"#,
             self.tenant_id().uuid(),
+            day,
             page.at(),
             page.id(),
             page.fetch(),
@@ -170,14 +212,18 @@ impl TenantStore {
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        let read = |row: PlanRow| {
-            let created_at = row.created_at;
-            row.read().map(|plan| (created_at, plan))
-        };
-        let items = rows.into_iter().map(read).collect::<Result<_>>()?;
-        let listed = Listed::cut(&page, items, |(created_at, plan): &(DateTime<Utc>, RatingPlan)| {
-            (*created_at, plan.id.uuid())
-        });
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let plan = RatingPlan {
+                id: row.id.into(),
+                name: row.name,
+                version: row.version,
+                effective_from: row.effective_from,
+                terms: from_json(row.terms, "a rating plan's terms")?,
+            };
+            items.push((row.created_at, (plan, row.in_force)));
+        }
+        let listed = Listed::cut(&page, items, |(created_at, (plan, _))| (*created_at, plan.id.uuid()));
         Ok(Listed {
             items: listed.items.into_iter().map(|(_, plan)| plan).collect(),
             next: listed.next,
@@ -209,7 +255,7 @@ pub(crate) async fn newest_version(
     let (id, name) = given(plan);
     let row = sqlx::query_as!(
         PlanRow,
-        "SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at
+        "SELECT p.id, p.name, v.version, v.effective_from, v.terms
          FROM rating_plan p JOIN rating_plan_version v ON v.tenant_id = p.tenant_id AND v.plan_id = p.id
          WHERE p.tenant_id = $1 AND (p.id = $2 OR p.name = $3)
          ORDER BY v.version DESC LIMIT 1",
@@ -231,7 +277,7 @@ pub(crate) async fn version_in_force(
 ) -> Result<Option<RatingPlan>> {
     let row = sqlx::query_as!(
         PlanRow,
-        "SELECT p.id, p.name, v.version, v.effective_from, v.terms, p.created_at
+        "SELECT p.id, p.name, v.version, v.effective_from, v.terms
          FROM rating_plan p JOIN rating_plan_version v ON v.tenant_id = p.tenant_id AND v.plan_id = p.id
          WHERE p.tenant_id = $1 AND p.id = $2 AND v.effective_from <= $3
          ORDER BY v.effective_from DESC, v.version DESC LIMIT 1",

@@ -1,6 +1,6 @@
 //! Behaviour scores, one a driver and day.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::NaiveDate;
 use odograph_domain::{
     id::{DriverId, IdOrRef, TenantId},
     score::{ModelRef, Score},
@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use crate::{
     drivers::known_driver,
     error::{Result, StoreError},
-    page::{Listed, Page},
+    page::{Listed, Page, midnight},
     tenant::{TenantStore, from_json, to_json},
 };
 
@@ -100,8 +100,75 @@ impl TenantStore {
     }
 }
 
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
+impl TenantStore {
+    /// The newest score of each week (from Monday) or month, the newest period first, each with the period's first day; both
+    /// days inclusive. Without a last day up to that of the last trip: days to come have scores too, as
+    /// [`TenantStore::latest_score`] says.
+    pub async fn scores_by_period(
+        &self,
+        driver: DriverId,
+        period: ScorePeriod,
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        page: Page,
+    ) -> Result<Listed<(NaiveDate, Score)>> {
+        let mut tx = self.begin().await?;
+        known_driver(&mut tx, self.tenant_id(), &IdOrRef::Id(driver)).await?;
+        let rows = sqlx::query!(
+            r#"SELECT DISTINCT ON (1) date_trunc($6, as_of::timestamp)::date AS "period!", as_of, value, window_days,
+                      exposure_km, trips, model_name, model_version, parameters_sha256, reasons
+               FROM score
+               WHERE tenant_id = $1 AND driver_id = $2 AND ($3::date IS NULL OR as_of >= $3)
+                 AND as_of <= coalesce($4, (SELECT max(start_day) FROM trip WHERE tenant_id = $1 AND driver_id = $2), 'infinity')
+                 AND ($5::date IS NULL OR as_of < $5)
+               ORDER BY 1 DESC, as_of DESC LIMIT $7"#,
+            self.tenant_id().uuid(),
+            driver.uuid(),
+            from,
+            to,
+            page.at().map(|at| at.date_naive()),
+            period.field(),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let score = ScoreRow {
+                as_of: row.as_of,
+                value: row.value,
+                window_days: row.window_days,
+                exposure_km: row.exposure_km,
+                trips: row.trips,
+                model_name: row.model_name,
+                model_version: row.model_version,
+                parameters_sha256: row.parameters_sha256,
+                reasons: row.reasons,
+            };
+            items.push((row.period, score.read()?));
+        }
+        let place = |(period, _): &(NaiveDate, Score)| (midnight(*period), driver.uuid());
+        Ok(Listed::cut(&page, items, place))
+    }
+}
+
+/// What scores are gathered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScorePeriod {
+    /// From Monday.
+    Week,
+    Month,
+}
+
+impl ScorePeriod {
+    /// As `date_trunc` calls it.
+    fn field(self) -> &'static str {
+        match self {
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
 }
 
 /// The score of exactly this day.
@@ -116,6 +183,24 @@ pub(crate) async fn score_on(
         tenant.uuid(),
         driver.uuid(),
         as_of,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(value)
+}
+
+/// The newest score up to a day.
+pub(crate) async fn score_before(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+    day: NaiveDate,
+) -> Result<Option<Decimal>> {
+    let value = sqlx::query_scalar!(
+        "SELECT value FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of <= $3 ORDER BY as_of DESC LIMIT 1",
+        tenant.uuid(),
+        driver.uuid(),
+        day,
     )
     .fetch_optional(conn)
     .await?;

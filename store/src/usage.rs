@@ -1,14 +1,18 @@
 //! Usage days: whole metres of an insured-local day under a policy.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use odograph_domain::id::{PolicyId, TenantId, VehicleId};
+use odograph_domain::{
+    id::{ExternalRef, PolicyId, RatingPlanId, TenantId, VehicleId},
+    policy::{Month, Product},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
+    page::{Listed, Page, midnight},
     policies::policy_by_id,
-    tenant::TenantStore,
+    tenant::{TenantStore, named, reference},
 };
 
 /// One day's usage, with all that was used to cut the day.
@@ -94,6 +98,80 @@ impl TenantStore {
         .await?;
         tx.commit().await?;
         rows.into_iter().map(UsageRow::read).collect()
+    }
+}
+
+/// What a policy's vehicle drove in a month.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageMonth {
+    pub policy: PolicyId,
+    pub external_ref: Option<ExternalRef>,
+    pub vehicle: VehicleId,
+    pub period: Month,
+    pub metres: i64,
+    /// Days with a metre or more.
+    pub days: i64,
+    /// Product and plan of the month's premium, at its end; `None` where the month could not be rated.
+    pub rated_by: Option<(Product, RatingPlanId)>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct UsageFilter {
+    pub policy: Option<PolicyId>,
+    pub product: Option<Product>,
+    pub plan: Option<RatingPlanId>,
+    /// Both inclusive.
+    pub from: Option<Month>,
+    pub to: Option<Month>,
+}
+
+impl TenantStore {
+    /// By month and policy; months in which nothing was driven are left out.
+    pub async fn usage_months(&self, filter: UsageFilter, page: Page) -> Result<Listed<UsageMonth>> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query!(
+            r#"SELECT u.policy_id, p.external_ref, p.vehicle_id, u.period AS "period!", u.metres AS "metres!",
+                      u.days AS "days!", r.inputs ->> 'product' AS product, r.plan_id AS "plan_id?"
+               FROM (SELECT policy_id, date_trunc('month', day::timestamp)::date AS period, sum(metres)::bigint AS metres,
+                            count(*) AS days
+                     FROM usage_day
+                     WHERE tenant_id = $1 AND ($2::uuid IS NULL OR policy_id = $2) AND ($3::date IS NULL OR day >= $3)
+                       AND ($4::date IS NULL OR day < $4)
+                     GROUP BY 1, 2) AS u
+               JOIN policy p ON p.tenant_id = $1 AND p.id = u.policy_id
+               LEFT JOIN premium r ON r.tenant_id = $1 AND r.policy_id = u.policy_id AND r.period = u.period AND r.is_current
+               WHERE ($5::text IS NULL OR r.inputs ->> 'product' = $5) AND ($6::uuid IS NULL OR r.plan_id = $6)
+                 AND ($7::date IS NULL OR (u.period, u.policy_id) > ($7, $8))
+               ORDER BY u.period, u.policy_id LIMIT $9"#,
+            self.tenant_id().uuid(),
+            filter.policy.map(PolicyId::uuid),
+            filter.from.map(Month::first_day),
+            filter.to.map(Month::end),
+            filter.product.map(Product::as_str),
+            filter.plan.map(RatingPlanId::uuid),
+            page.at().map(|at| at.date_naive()),
+            page.id(),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let product = row.product.map(|name| named(&name, Product::parse)).transpose()?;
+            items.push(UsageMonth {
+                policy: row.policy_id.into(),
+                external_ref: reference(row.external_ref)?,
+                vehicle: row.vehicle_id.into(),
+                period: Month::of(row.period),
+                metres: row.metres,
+                days: row.days,
+                rated_by: product.zip(row.plan_id.map(RatingPlanId::from)),
+            });
+        }
+        Ok(Listed::cut(&page, items, |month: &UsageMonth| {
+            (midnight(month.period.first_day()), month.policy.uuid())
+        }))
     }
 }
 

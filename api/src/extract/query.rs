@@ -83,6 +83,15 @@ impl Fields {
         self.parse::<Instant>(field, given).map(|at| at.0)
     }
 
+    /// A range must not end before it begins.
+    pub(crate) fn ordered<T: PartialOrd + fmt::Display>(&mut self, from: Option<&T>, to: Option<&T>) {
+        if let (Some(from), Some(to)) = (from, to)
+            && to < from
+        {
+            self.wrong("to", format!("wanted `to` not before `from`, got from {from} to {to}"));
+        }
+    }
+
     pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() {
             Ok(())
@@ -95,6 +104,22 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_refused_by_both_its_ends() {
+        let mut fields = Fields::of_query();
+        let (early, late) = (
+            fields.date("from", Some("2026-01-30")),
+            fields.date("to", Some("2026-01-31")),
+        );
+        for (from, to) in [(&early, &late), (&early, &early), (&None, &late), (&late, &None)] {
+            fields.ordered(from.as_ref(), to.as_ref());
+        }
+        assert!(fields.errors.is_empty(), "{fields:?}");
+        fields.ordered(late.as_ref(), early.as_ref());
+        let told = &fields.errors[0].detail;
+        assert!(told.contains("from 2026-01-31 to 2026-01-30"), "{told}");
+    }
 
     #[test]
     fn all_errors_are_gathered() {

@@ -17,7 +17,7 @@ pub(crate) struct Unwanted {
 }
 
 impl Unwanted {
-    fn new(wanted: &'static str, given: &str) -> Self {
+    pub(crate) fn new(wanted: &'static str, given: &str) -> Self {
         Self {
             wanted,
             given: shown(given).into_owned(),
@@ -62,8 +62,31 @@ macro_rules! checked {
     };
 }
 
+/// A word of a few: read from a query, shown in the document.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident, $wanted:literal { $($variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        pub(crate) enum $name {
+            $(#[serde(rename = $text)] $variant,)*
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::extract::value::Unwanted;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    _ => Err($crate::extract::value::Unwanted::new($wanted, text)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
 checked! {
-    Day(NaiveDate), "a date such as 2026-01-31",
+    Day(NaiveDate), "a date such as 2026-01-31, of the years 1900 to 2200",
     |text| {
         let day = (text.len() == 10).then(|| text.parse::<NaiveDate>().ok()).flatten()?;
         sensible(day.year()).then_some(day)
@@ -71,7 +94,7 @@ checked! {
 }
 
 checked! {
-    Instant(DateTime<Utc>), "an RFC 3339 time such as 2026-01-31T07:15:00Z",
+    Instant(DateTime<Utc>), "an RFC 3339 time such as 2026-01-31T07:15:00Z, of the years 1900 to 2200",
     |text| {
         let at = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
         sensible(at.year()).then_some(at)
@@ -141,7 +164,7 @@ mod tests {
         let error = "2026-01-31 07:15".parse::<Instant>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "wanted an RFC 3339 time such as 2026-01-31T07:15:00Z, got \"2026-01-31 07:15\""
+            "wanted an RFC 3339 time such as 2026-01-31T07:15:00Z, of the years 1900 to 2200, got \"2026-01-31 07:15\""
         );
         assert!("0000-01-01T00:00:00Z".parse::<Instant>().is_err());
         assert!("Europe/Berlin".parse::<Zone>().is_ok() && "Berlin".parse::<Zone>().is_err());

@@ -8,6 +8,7 @@ pub(crate) mod oauth;
 pub(crate) mod outcomes;
 pub(crate) mod policies;
 pub(crate) mod premiums;
+pub(crate) mod quotes;
 pub(crate) mod rating_plans;
 pub(crate) mod scores;
 pub(crate) mod telemetry;

@@ -1,10 +1,10 @@
-//! The steps of interpreter version 1. Amounts are [`Share`]s: exact numerators over the days of the period.
+//! The steps that the interpreters are made of. Amounts are [`Share`]s: exact numerators over the days of the period.
 
 use std::cmp::Ordering;
 
 use odograph_domain::policy::Product;
 
-use super::{Decimal, RatingError, RatingInputs, Rounding, RoundingMode, TraceStep};
+use super::{Decimal, RatingError, RatingInputs, RatingSegment, RatingTerms, Rounding, RoundingMode, TraceStep};
 
 /// An amount, times the days of the period. Dividing waits for the rounding, so nothing is lost before it.
 #[derive(Debug, Clone, Copy)]
@@ -17,56 +17,127 @@ pub(super) struct Bounds {
     maximum: Option<Share>,
 }
 
-type Trace = Vec<TraceStep>;
+/// What the steps look at: a period, or a part of it under the same terms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) product: Product,
+    pub(super) covered_days: u32,
+    pub(super) period_days: u32,
+    pub(super) usage_m: i64,
+    pub(super) score: Option<Decimal>,
+    pub(super) terms: &'a RatingTerms,
+}
 
-pub(super) fn base(inputs: &RatingInputs, trace: &mut Trace) -> Result<Share, RatingError> {
-    let terms = &inputs.terms;
-    let share = Share(product(
-        terms.base_per_month,
-        Decimal::from(inputs.covered_days),
-        "base",
-    )?);
+impl<'a> Part<'a> {
+    pub(super) fn whole(inputs: &'a RatingInputs) -> Self {
+        Self {
+            product: inputs.product,
+            covered_days: inputs.covered_days,
+            period_days: inputs.period_days,
+            usage_m: inputs.usage_m,
+            score: inputs.score,
+            terms: &inputs.terms,
+        }
+    }
+
+    pub(super) fn segment(inputs: &RatingInputs, segment: &'a RatingSegment) -> Self {
+        Self {
+            product: segment.product,
+            covered_days: segment.days(),
+            period_days: inputs.period_days,
+            usage_m: segment.usage_m,
+            score: segment.score,
+            terms: &segment.terms,
+        }
+    }
+}
+
+/// The steps taken so far, and what the next ones are about.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    pub(super) steps: Vec<TraceStep>,
+    about: String,
+    segment: Option<u16>,
+}
+
+impl Trace {
+    /// The steps from here on are about this part of the period.
+    pub(super) fn about(&mut self, segment: Option<u16>, part: String) {
+        self.segment = segment;
+        self.about = part;
+    }
+}
+
+impl Share {
+    pub(super) const NOTHING: Self = Self(Decimal::ZERO);
+
+    pub(super) fn plus(self, other: Self, step: &'static str) -> Result<Self, RatingError> {
+        sum(self.0, other.0, step).map(Self)
+    }
+}
+
+impl Bounds {
+    /// What an amount lies between that is the sum of one within these bounds and of one within the others.
+    pub(super) fn plus(&self, other: &Self) -> Result<Self, RatingError> {
+        let minimum = match (self.minimum, other.minimum) {
+            (Some(one), Some(two)) => Some(one.plus(two, "minimum")?),
+            (one, two) => one.or(two),
+        };
+        let maximum = match (self.maximum, other.maximum) {
+            (Some(one), Some(two)) => Some(one.plus(two, "maximum")?),
+            _ => None,
+        };
+        Ok(Self { minimum, maximum })
+    }
+}
+
+/// Base, distance, subtotal and score factor: what the days cost before the plan's bounds.
+pub(super) fn scored(part: &Part<'_>, trace: &mut Trace) -> Result<Share, RatingError> {
+    let base = base(part, trace)?;
+    let distance = distance(part, trace)?;
+    let subtotal = subtotal(part, base, distance, trace)?;
+    score_factor(part, subtotal, trace)
+}
+
+fn base(part: &Part<'_>, trace: &mut Trace) -> Result<Share, RatingError> {
+    let terms = part.terms;
+    let share = Share(product(terms.base_per_month, Decimal::from(part.covered_days), "base")?);
     let text = format!(
         "{} {} a month × {} of {} days covered",
-        terms.base_per_month, terms.currency, inputs.covered_days, inputs.period_days
+        terms.base_per_month, terms.currency, part.covered_days, part.period_days
     );
-    note(trace, "base", text, amount(inputs, share, "base")?);
+    note(trace, "base", text, amount(part, share, "base")?);
     Ok(share)
 }
 
-pub(super) fn distance(inputs: &RatingInputs, trace: &mut Trace) -> Result<Share, RatingError> {
-    let terms = &inputs.terms;
-    let km = Decimal::try_from_i128_with_scale(i128::from(inputs.usage_m), 3)
+fn distance(part: &Part<'_>, trace: &mut Trace) -> Result<Share, RatingError> {
+    let terms = part.terms;
+    let km = Decimal::try_from_i128_with_scale(i128::from(part.usage_m), 3)
         .map_err(|_| RatingError::Overflow("distance"))?;
     let charge = product(km, terms.rate_per_km, "distance")?;
     let text = format!("{km} km × {} {} a km", terms.rate_per_km, terms.currency);
     note(trace, "distance", text, charge.normalize());
-    Ok(Share(product(charge, Decimal::from(inputs.period_days), "distance")?))
+    Ok(Share(product(charge, Decimal::from(part.period_days), "distance")?))
 }
 
-pub(super) fn subtotal(
-    inputs: &RatingInputs,
-    base: Share,
-    distance: Share,
-    trace: &mut Trace,
-) -> Result<Share, RatingError> {
+fn subtotal(part: &Part<'_>, base: Share, distance: Share, trace: &mut Trace) -> Result<Share, RatingError> {
     let share = Share(sum(base.0, distance.0, "subtotal")?);
     note(
         trace,
         "subtotal",
         "base + distance".to_owned(),
-        amount(inputs, share, "subtotal")?,
+        amount(part, share, "subtotal")?,
     );
     Ok(share)
 }
 
 /// PHYD only: the factor of the band the score lies in.
-pub(super) fn score_factor(inputs: &RatingInputs, subtotal: Share, trace: &mut Trace) -> Result<Share, RatingError> {
-    let bands = &inputs.terms.score_bands;
-    if inputs.product == Product::Payd || bands.is_empty() {
+fn score_factor(part: &Part<'_>, subtotal: Share, trace: &mut Trace) -> Result<Share, RatingError> {
+    let bands = &part.terms.score_bands;
+    if part.product == Product::Payd || bands.is_empty() {
         return Ok(subtotal);
     }
-    let (factor, text) = match inputs.score {
+    let (factor, text) = match part.score {
         None => (
             Decimal::ONE,
             "no score on the last covered day (too little driven): × 1".to_owned(),
@@ -81,26 +152,44 @@ pub(super) fn score_factor(inputs: &RatingInputs, subtotal: Share, trace: &mut T
         }
     };
     let share = Share(product(subtotal.0, factor, "score_factor")?);
-    note(trace, "score_factor", text, amount(inputs, share, "score_factor")?);
+    note(trace, "score_factor", text, amount(part, share, "score_factor")?);
     Ok(share)
 }
 
-pub(super) fn bounds(inputs: &RatingInputs) -> Result<Bounds, RatingError> {
-    let days = Decimal::from(inputs.covered_days);
+/// Parts of the period added up.
+pub(super) fn total(
+    part: &Part<'_>,
+    shares: &[Share],
+    step: &'static str,
+    trace: &mut Trace,
+) -> Result<Share, RatingError> {
+    let share = shares
+        .iter()
+        .try_fold(Share::NOTHING, |total, share| total.plus(*share, step))?;
+    let amounts = shares
+        .iter()
+        .map(|share| amount(part, *share, step).map(|amount| amount.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    note(trace, step, amounts.join(" + "), amount(part, share, step)?);
+    Ok(share)
+}
+
+pub(super) fn bounds(part: &Part<'_>) -> Result<Bounds, RatingError> {
+    let days = Decimal::from(part.covered_days);
     let share = |bound: Option<Decimal>, step| bound.map(|b| product(b, days, step).map(Share)).transpose();
     Ok(Bounds {
-        minimum: share(inputs.terms.minimum, "minimum")?,
-        maximum: share(inputs.terms.maximum, "maximum")?,
+        minimum: share(part.terms.minimum, "minimum")?,
+        maximum: share(part.terms.maximum, "maximum")?,
     })
 }
 
 pub(super) fn minimum(
-    inputs: &RatingInputs,
+    part: &Part<'_>,
     before: Share,
     bounds: &Bounds,
     trace: &mut Trace,
 ) -> Result<Share, RatingError> {
-    let (Some(bound), Some(stated)) = (bounds.minimum, inputs.terms.minimum) else {
+    let (Some(bound), Some(stated)) = (bounds.minimum, part.terms.minimum) else {
         return Ok(before);
     };
     let reached = before.0 >= bound.0;
@@ -109,19 +198,19 @@ pub(super) fn minimum(
     note(
         trace,
         "minimum",
-        bound_text(inputs, what, "minimum", stated),
-        amount(inputs, after, "minimum")?,
+        bound_text(part, what, "minimum", stated),
+        amount(part, after, "minimum")?,
     );
     Ok(after)
 }
 
 pub(super) fn maximum(
-    inputs: &RatingInputs,
+    part: &Part<'_>,
     before: Share,
     bounds: &Bounds,
     trace: &mut Trace,
 ) -> Result<Share, RatingError> {
-    let (Some(bound), Some(stated)) = (bounds.maximum, inputs.terms.maximum) else {
+    let (Some(bound), Some(stated)) = (bounds.maximum, part.terms.maximum) else {
         return Ok(before);
     };
     let within = before.0 <= bound.0;
@@ -130,30 +219,30 @@ pub(super) fn maximum(
     note(
         trace,
         "maximum",
-        bound_text(inputs, what, "maximum", stated),
-        amount(inputs, after, "maximum")?,
+        bound_text(part, what, "maximum", stated),
+        amount(part, after, "maximum")?,
     );
     Ok(after)
 }
 
-fn bound_text(inputs: &RatingInputs, what: &str, which: &str, stated: Decimal) -> String {
-    let (covered, days) = (inputs.covered_days, inputs.period_days);
+fn bound_text(part: &Part<'_>, what: &str, which: &str, stated: Decimal) -> String {
+    let (covered, days) = (part.covered_days, part.period_days);
     format!(
         "{what} the {which} of {stated} {} a month × {covered} of {days} days",
-        inputs.terms.currency
+        part.terms.currency
     )
 }
 
 /// To a multiple of the step, by the plan's mode; where that would leave the minimum or the maximum, the next multiple
 /// inside. If no multiple lies between them the maximum holds.
 pub(super) fn rounding(
-    inputs: &RatingInputs,
+    part: &Part<'_>,
     exact: Share,
     bounds: &Bounds,
     trace: &mut Trace,
 ) -> Result<Decimal, RatingError> {
-    let Rounding { step, mode } = inputs.terms.rounding;
-    let unit = product(step, Decimal::from(inputs.period_days), "rounding")?;
+    let Rounding { step, mode } = part.terms.rounding;
+    let unit = product(step, Decimal::from(part.period_days), "rounding")?;
     let (mut units, remainder) = divide(exact.0, unit)?;
     if rounds_up(mode, units, remainder, unit)? {
         units = sum(units, Decimal::ONE, "rounding")?;
@@ -173,7 +262,7 @@ pub(super) fn rounding(
     // The step's own scale shows in the result: 12.50, not 12.5, where the step is 0.01.
     let mut rounded = product(units, step, "rounding")?;
     rounded.rescale(step.scale());
-    let text = format!("to a multiple of {step} {}, {}", inputs.terms.currency, mode_text(mode));
+    let text = format!("to a multiple of {step} {}, {}", part.terms.currency, mode_text(mode));
     note(trace, "rounding", text, rounded);
     Ok(rounded)
 }
@@ -214,8 +303,13 @@ fn mode_text(mode: RoundingMode) -> &'static str {
 }
 
 fn note(trace: &mut Trace, step: &str, explanation: String, value: Decimal) {
-    trace.push(TraceStep {
+    let explanation = match trace.about.as_str() {
+        "" => explanation,
+        about => format!("{about}: {explanation}"),
+    };
+    trace.steps.push(TraceStep {
         step: step.to_owned(),
+        segment: trace.segment,
         explanation,
         value,
     });
@@ -223,8 +317,8 @@ fn note(trace: &mut Trace, step: &str, explanation: String, value: Decimal) {
 
 /// The amount a share stands for, to the 28 digits of a decimal. For the trace only: the calculation goes on with the
 /// share.
-fn amount(inputs: &RatingInputs, share: Share, step: &'static str) -> Result<Decimal, RatingError> {
-    let days = Decimal::from(inputs.period_days);
+fn amount(part: &Part<'_>, share: Share, step: &'static str) -> Result<Decimal, RatingError> {
+    let days = Decimal::from(part.period_days);
     share
         .0
         .checked_div(days)

@@ -37,6 +37,38 @@ fn inputs(product: Product, covered_days: u32, usage_m: i64, score: Option<&str>
         plan: "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10".parse::<RatingPlanId>().unwrap(),
         plan_version: 1,
         terms: terms(),
+        segments: vec![],
+    }
+}
+
+fn segment(of: &RatingInputs, first: u32, last: u32, usage_m: i64) -> RatingSegment {
+    let day = |day: u32| of.period.first_day() + chrono::Days::new(u64::from(day) - 1);
+    RatingSegment {
+        first: day(first),
+        last: day(last),
+        product: of.product,
+        usage_m,
+        score: of.score,
+        plan: of.plan,
+        plan_name: "standard".to_owned(),
+        plan_version: of.plan_version,
+        terms: of.terms.clone(),
+    }
+}
+
+/// Inputs of a period that falls into these segments.
+fn segmented(of: &RatingInputs, segments: Vec<RatingSegment>) -> RatingInputs {
+    let last = segments.last().unwrap().clone();
+    RatingInputs {
+        product: last.product,
+        covered_days: segments.iter().map(RatingSegment::days).sum(),
+        usage_m: segments.iter().map(|segment| segment.usage_m).sum(),
+        score: last.score,
+        plan: last.plan,
+        plan_version: last.plan_version,
+        terms: last.terms,
+        segments,
+        ..of.clone()
     }
 }
 
@@ -160,6 +192,105 @@ fn an_unknown_interpreter_is_refused() {
     assert_eq!(PlanRater.rerun(&rated), Err(RatingError::UnknownInterpreter(99)));
 }
 
+#[test]
+fn a_month_within_which_the_terms_changed() {
+    let whole = inputs(Product::Payd, 31, 0, None);
+    let before = segment(&whole, 1, 14, 100_000);
+    let mut after = segment(&whole, 15, 31, 200_000);
+    (after.product, after.score) = (Product::Phyd, Some(dec("83.4")));
+    let rated = PlanRater
+        .rate(&segmented(&whole, vec![before.clone(), after.clone()]))
+        .unwrap();
+    // (10 × 14/31 + 100 × 0.05) + (10 × 17/31 + 200 × 0.05) × 0.8 = 9.516129… + 12.387096…
+    assert_eq!((rated.premium.amount, rated.interpreter), (dec("21.90"), 2));
+    let steps: Vec<(&str, Option<u16>)> = rated.steps.iter().map(|s| (s.step.as_str(), s.segment)).collect();
+    assert_eq!(
+        steps,
+        [
+            ("base", Some(1)),
+            ("distance", Some(1)),
+            ("subtotal", Some(1)),
+            ("base", Some(2)),
+            ("distance", Some(2)),
+            ("subtotal", Some(2)),
+            ("score_factor", Some(2)),
+            ("plan_total", None),
+            ("minimum", None),
+            ("maximum", None),
+            ("total", None),
+            ("rounding", None),
+        ]
+    );
+    assert_eq!(
+        rated.steps[0].explanation,
+        "1–14 March, standard v1: 10.00 EUR a month × 14 of 31 days covered"
+    );
+    assert_eq!(
+        rated.steps[6].explanation,
+        "15–31 March, standard v1: score 83.4, in the band from 80: × 0.8"
+    );
+
+    // Another plan from the 15th, with bounds of its own: each part is held to those of its plan.
+    after.plan_version = 2;
+    after.terms.minimum = Some(dec("31.00"));
+    let rated = PlanRater.rate(&segmented(&whole, vec![before, after.clone()])).unwrap();
+    // 9.516129… + 31 × 17/31.
+    assert_eq!(rated.premium.amount, dec("26.52"));
+    assert_eq!(
+        rated.steps.iter().filter(|step| step.step == "minimum").count(),
+        2,
+        "{rated:?}"
+    );
+
+    // A day alone is called by its date.
+    let one = segmented(&whole, vec![segment(&whole, 1, 1, 0), after.clone()]);
+    let rated = PlanRater.rate(&one).unwrap();
+    assert!(rated.steps[0].explanation.starts_with("1 March, "), "{rated:?}");
+}
+
+#[test]
+fn segments_that_do_not_make_up_the_period_are_refused() {
+    let whole = inputs(Product::Payd, 31, 0, None);
+    let good = segmented(&whole, vec![segment(&whole, 1, 14, 5), segment(&whole, 15, 31, 6)]);
+    assert!(PlanRater.rate(&good).is_ok());
+    let refused = |change: fn(&mut RatingInputs)| {
+        let mut wrong = good.clone();
+        change(&mut wrong);
+        PlanRater.rate(&wrong).unwrap_err().to_string()
+    };
+    assert!(refused(|i| i.segments[1].first = i.segments[0].last).contains("follow each other"));
+    assert!(refused(|i| i.segments.swap(0, 1)).contains("follow each other"));
+    assert!(refused(|i| i.usage_m += 1).contains("add up"));
+    assert!(refused(|i| i.covered_days -= 1).contains("add up"));
+    assert!(refused(|i| i.segments[1].plan_version = 2).contains("last segment"));
+    assert!(refused(|i| i.segments[0].score = Some(Decimal::from(101))).contains("between 0 and 100"));
+    assert!(refused(|i| i.segments[0].terms.currency = Currency::parse("CHF").unwrap()).contains("currencies"));
+    assert!(refused(|i| i.segments[0].terms.rounding.step = Decimal::ZERO).contains("step"));
+    // Version 1 never knew of segments.
+    let stored = RatedPremium {
+        interpreter: 1,
+        ..PlanRater.rate(&good).unwrap()
+    };
+    assert!(PlanRater.rerun(&stored).is_err());
+}
+
+/// Premiums as they were stored by each version, with what is between the inputs and the amount: they come out the same for
+/// as long as there are stored ones.
+#[test]
+fn premiums_of_every_version_run_again_to_the_cent() {
+    for (version, text) in [
+        (1, include_str!("../../tests/golden/premium_v1.json")),
+        (2, include_str!("../../tests/golden/premium_v2.json")),
+    ] {
+        let stored: RatedPremium = serde_json::from_str(text).unwrap();
+        assert_eq!(stored.interpreter, version);
+        assert_eq!(PlanRater.rerun(&stored).unwrap(), stored);
+        // Nor may what is written change its form.
+        let written: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_value(&stored).unwrap(), written);
+    }
+}
+
 fn any_inputs() -> impl Strategy<Value = RatingInputs> {
     let mode = prop::sample::select(RoundingMode::ALL.to_vec());
     let product = prop::sample::select(Product::ALL.to_vec());
@@ -227,5 +358,38 @@ proptest! {
         let before = rated.steps[rated.steps.len() - 2].value;
         let off = (rated.premium.amount - before).abs();
         prop_assert!(off < free.terms.rounding.step + Decimal::new(1, 20));
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_costs_nothing(inputs in any_inputs(), at in 1_u32..=30, driven in 0_i64..=1000) {
+        prop_assume!(at < inputs.covered_days);
+        let before = inputs.usage_m * driven / 1000;
+        let parts = vec![
+            segment(&inputs, 1, at, before),
+            segment(&inputs, at + 1, inputs.covered_days, inputs.usage_m - before),
+        ];
+        let split = PlanRater.rate(&segmented(&inputs, parts)).unwrap();
+        let whole = PlanRater.rate(&inputs).unwrap();
+        prop_assert_eq!(split.premium, whole.premium);
+        prop_assert_eq!(PlanRater.rerun(&split).unwrap(), split);
+    }
+
+    #[test]
+    fn segments_cost_what_they_would_alone(inputs in any_inputs(), at in 1_u32..=30, base in 0_i64..5000) {
+        let covered = inputs.covered_days;
+        prop_assume!(at < covered);
+        // Finer than any amount here, so that what is rounded is what was added up.
+        let fine = Rounding { step: dec("0.000001"), mode: RoundingMode::HalfEven };
+        let mut inputs = inputs;
+        inputs.terms.rounding = fine;
+        let (before, mut after) = (segment(&inputs, 1, at, inputs.usage_m), segment(&inputs, at + 1, covered, 1000));
+        after.plan_version = 2;
+        after.terms.base_per_month = Decimal::new(base, 2);
+        let alone = |part: &RatingSegment| amount(&RatingInputs {
+            covered_days: part.days(), usage_m: part.usage_m, terms: part.terms.clone(), ..inputs.clone()
+        });
+        let together = amount(&segmented(&inputs, vec![before.clone(), after.clone()]));
+        let off = (together - alone(&before) - alone(&after)).abs();
+        prop_assert!(off <= Decimal::new(2, 6), "{} apart", off);
     }
 }

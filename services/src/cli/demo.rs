@@ -56,7 +56,7 @@ pub(super) struct Demo {
 const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 5, 4).unwrap();
 
 fn settings(text: &str) -> Result<TenantSettings, String> {
-    serde_json::from_str(text).map_err(|cause| cause.to_string())
+    TenantSettings::parse(text)
 }
 
 impl Demo {

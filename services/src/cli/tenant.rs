@@ -29,7 +29,7 @@ pub(super) enum Tenant {
 }
 
 fn settings(text: &str) -> Result<TenantSettings, String> {
-    serde_json::from_str(text).map_err(|cause| cause.to_string())
+    TenantSettings::parse(text)
 }
 
 impl Tenant {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, NaiveTime};
 use odograph_domain::{
+    correction::Why,
     features::TripFeatures,
     id::{DriverId, PolicyId},
     intake::{Cover, VehicleContext},
@@ -18,11 +19,35 @@ use super::{Pipeline, derive::Changes};
 
 /// Follows a change of trips through to the premiums. Everything is computed again from what is stored, so it can be
 /// done as often as one likes.
-pub async fn charge(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleContext, changes: &Changes) -> Result<()> {
-    let (Some(first), Some(last)) = (changes.days.first().copied(), changes.days.last().copied()) else {
+///
+/// `whole`: the window is derived to its end, so that what else is due of the vehicle's premiums can be rated too.
+pub async fn charge(
+    pipeline: &Pipeline,
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    changes: &Changes,
+    whole: bool,
+) -> Result<()> {
+    let mut months: BTreeSet<(PolicyId, Month)> = BTreeSet::new();
+    let mut span = changes.days.first().copied().zip(changes.days.last().copied());
+    let changed = tx.dirty().cause.why.contains(&Why::PolicyChanged);
+    if whole
+        && changed
+        && let Some(from) = tx.take_rating_due().await?
+    {
+        // A day before: the insured's day begins up to one before that of UTC.
+        let instant = (from - Days::new(1)).and_time(NaiveTime::MIN).and_utc();
+        // Read again: what is due may have been changed after the window was taken.
+        let context = tx.context().await?;
+        tx.forget_behaviour(&context, instant).await?;
+        months = charged_since(tx, from).await?;
+        let (first, last) = span.unwrap_or((from, from));
+        let end = months.iter().map(|(_, month)| month.end() - Days::new(1)).max();
+        span = Some((first.min(from), last.max(from).max(end.unwrap_or(last))));
+    }
+    let Some((first, last)) = span else {
         return Ok(());
     };
-    let mut months: BTreeSet<(PolicyId, Month)> = BTreeSet::new();
     for cover in &context.covers {
         let covered = meter(tx, cover, &changes.days).await?;
         months.extend(covered.into_iter().map(|day| (cover.policy, Month::of(day))));
@@ -56,6 +81,22 @@ pub async fn charge(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleCon
         rate(pipeline, tx, policy, month).await?;
     }
     Ok(())
+}
+
+/// The months from a day on for which the vehicle's policies have a premium: a change of a policy changes those too in
+/// which nobody drove, or which it covers no more.
+async fn charged_since(tx: &mut DeriveTx, from: NaiveDate) -> Result<BTreeSet<(PolicyId, Month)>> {
+    tx.drop_uncovered_usage().await?;
+    let mut months = BTreeSet::new();
+    for policy in tx.policies().await? {
+        let charged = tx.premium_months(policy.id).await?.into_iter();
+        months.extend(
+            charged
+                .filter(|month| month.end() > from)
+                .map(|month| (policy.id, month)),
+        );
+    }
+    Ok(months)
 }
 
 /// Quantises the mileage of the days that the policy covers to whole metres, and returns those days.
@@ -94,8 +135,8 @@ async fn meter(tx: &mut DeriveTx, cover: &Cover, days: &BTreeSet<NaiveDate>) -> 
 /// from zero.
 const METER_VERSION: u16 = 1;
 
-/// Scores a driver on every day with a trip, and on the last covered day of every month of a policy rated by it, as far
-/// as a change between the two days reaches.
+/// Scores a driver on every day with a trip, and on the last day that every month of a policy is rated by it under the same
+/// terms, as far as a change between the two days reaches.
 async fn score(
     pipeline: &Pipeline,
     tx: &mut DeriveTx,
@@ -104,11 +145,15 @@ async fn score(
     (first, horizon): (NaiveDate, NaiveDate),
 ) -> Result<()> {
     let window = Days::new(u64::from(pipeline.model.window_days()));
+    // From the month's beginning: terms may have changed within it before the first trip, and need a score of that day.
+    let first = Month::of(first).first_day();
     let trips = tx.driver_trips(driver, first - window, horizon).await?;
     let mut days: BTreeSet<NaiveDate> = trips.iter().map(|(day, _)| *day).collect();
     let mut month = Month::of(first);
     while month.first_day() <= horizon {
-        days.extend(policies.iter().filter_map(|policy| policy.last_covered_day(month)));
+        let stretches = policies.iter().flat_map(|policy| policy.stretches(month));
+        let rated_by_it = stretches.filter(|stretch| stretch.terms.main_driver.is_none_or(|main| main == driver));
+        days.extend(rated_by_it.map(|stretch| stretch.last));
         month = Month::of(month.end());
     }
     let trips: Vec<(NaiveDate, &TripFeatures)> = trips.iter().map(|(day, features)| (*day, features)).collect();

@@ -107,7 +107,7 @@ async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<O
     let mut records = features_of(&merged, &trips, &context)?;
     let removed = keep_ids(&mut records, &old, pipeline);
     let changes = replace(tx, &removed, records, &old).await?;
-    charge::charge(pipeline, tx, &context, &changes).await?;
+    charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
     let dirty = tx.dirty().clone();
     if let Some(window) = next {

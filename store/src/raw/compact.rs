@@ -72,7 +72,7 @@ pub(crate) async fn compact(
     Ok(compacted)
 }
 
-async fn insert(
+pub(super) async fn insert(
     conn: &mut PgConnection,
     caller: &Caller<'_>,
     vehicle: VehicleId,

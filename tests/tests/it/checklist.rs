@@ -80,6 +80,8 @@ fn calls() -> Vec<(&'static str, Method, &'static str, Value)> {
         "rounding": { "step": "0.01", "mode": "half_up" } });
     let plan = json!({ "name": "standard", "effective_from": "2026-01-01", "terms": terms });
     let next = json!({ "name": "standard", "effective_from": "2030-01-01", "terms": terms });
+    let third = json!({ "effective_from": "2031-01-01", "terms": terms });
+    let change = json!({ "effective_on": "2026-03-01", "product": "payd" });
     let driver = json!({ "external_ref": "ada", "identity": { "name": "Ada Lovelace" } });
     let assignment = json!({ "driver": "ada", "from": "2030-01-01T00:00:00Z" });
     let policy = json!({ "external_ref": "p", "vehicle": "car", "main_driver": "ada", "rating_plan": "standard",
@@ -115,7 +117,38 @@ fn calls() -> Vec<(&'static str, Method, &'static str, Value)> {
         ),
         ("create_rating_plan", Method::POST, "/v1/rating-plans", plan),
         ("create_rating_plan", Method::POST, "/v1/rating-plans", next),
+        (
+            "add_rating_plan_version",
+            Method::POST,
+            "/v1/rating-plans/standard/versions",
+            third,
+        ),
         ("create_policy", Method::POST, "/v1/policies", policy),
+        (
+            "quote_policy_change",
+            Method::POST,
+            "/v1/policies/p/quotes",
+            json!({ "change": change, "from": "2026-03", "to": "2026-04" }),
+        ),
+        (
+            "create_quote",
+            Method::POST,
+            "/v1/quotes",
+            json!({ "product": "payd", "rating_plan": "standard", "km_per_month": "800", "starts_on": "2026-07-01" }),
+        ),
+        ("change_policy", Method::POST, "/v1/policies/p/changes", change),
+        (
+            "cancel_policy",
+            Method::POST,
+            "/v1/policies/p/cancellation",
+            json!({ "ends_on": "2029-01-01" }),
+        ),
+        (
+            "update_policy",
+            Method::PATCH,
+            "/v1/policies/p",
+            json!({ "ends_on": null }),
+        ),
         (
             "rate_premium",
             Method::POST,

@@ -11,6 +11,7 @@ mod faults;
 mod manners;
 mod money;
 mod payd;
+mod policies;
 mod queue;
 mod same;
 mod tenancy;

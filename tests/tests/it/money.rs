@@ -117,7 +117,7 @@ async fn every_premium_is_its_trace_run_again() {
             );
             if let Some(score) = inputs.score {
                 let (driver, day) = (
-                    policy.main_driver.expect("a driver"),
+                    policy.terms.last().main_driver.expect("a driver"),
                     policy.last_covered_day(inputs.period),
                 );
                 let found = store
@@ -128,7 +128,7 @@ async fn every_premium_is_its_trace_run_again() {
                 assert_eq!((Some(found.as_of), found.value), (day, score));
                 scored += 1;
             }
-            assert!(inputs.score.is_none() || policy.product == Product::Phyd);
+            assert!(inputs.score.is_none() || policy.terms.last().product == Product::Phyd);
 
             let told = api.get(&token, &format!("/v1/premiums/{}", row.id)).await;
             assert_eq!(told.status, 200, "{told:?}");

@@ -67,8 +67,14 @@ impl Operation {
         }
         Some(match self.id.as_str() {
             "update_vehicle" => json!({ "make": "Wartburg" }),
+            "update_policy" => json!({ "ends_on": "2034-01-01" }),
+            "change_policy" => json!({ "effective_on": "2031-01-01", "product": "payd" }),
+            "cancel_policy" => json!({ "ends_on": "2031-01-01" }),
             "create_assignment" => json!({ "driver": "demo-driver-001", "from": "2031-01-01T00:00:00Z" }),
             "create_device" => json!({ "external_ref": "another-dongle", "kind": "obd" }),
+            "quote_policy_change" => {
+                json!({ "change": { "effective_on": "2026-03-30", "product": "payd" }, "from": "2026-03" })
+            }
             "rate_premium" => json!({ "period": "2026-03" }),
             "add_rating_plan_version" => json!({ "effective_from": "2032-01-01", "terms": terms() }),
             other => panic!("give the operation {other} a sound body in this test"),
@@ -195,6 +201,10 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
             json!({ "external_ref": "dongle-1", "kind": "obd" }),
         ),
         (format!("{vehicle}/assignments"), assignment),
+        (
+            "/v1/quotes".to_owned(),
+            json!({ "product": "payd", "rating_plan": "standard", "km_per_month": "800", "starts_on": "2026-07-01" }),
+        ),
     ] {
         let answer = api.post(&token, &path, &body).await;
         assert_eq!(answer.status, 201, "{path}: {answer:?}");
@@ -297,6 +307,41 @@ async fn in_bodies_and_queries(api: &Api, ours: &str, theirs: &str) {
     // A batch that names a driver is judged by the worker: nothing of it may reach the other tenant's driver.
     let sent = api.post(theirs, "/v1/telemetry/batches", &named).await;
     assert!(sent.status == 202 || sent.status.is_client_error(), "{sent:?}");
+    let policy = first("/v1/policies").await;
+    for (path, id) in [
+        ("/v1/quotes?policy=", &policy),
+        ("/v1/usage?policy=", &policy),
+        ("/v1/usage?rating_plan=", &plan),
+        ("/v1/premiums?policy=", &policy),
+        ("/v1/premiums?vehicle=", &vehicle),
+    ] {
+        assert_eq!(
+            api.get(theirs, &format!("{path}{id}")).await.problem(404),
+            "not_found",
+            "{path}"
+        );
+        assert_eq!(
+            api.get(theirs, &format!("{path}{ABSENT}")).await.problem(404),
+            "not_found",
+            "{path}"
+        );
+    }
+    for (body, id) in [
+        (
+            json!({ "product": "phyd", "rating_plan": plan, "km_per_month": "1" }),
+            &plan,
+        ),
+        (
+            json!({ "product": "phyd", "rating_plan": "standard", "km_per_month": "1", "driver": driver }),
+            &driver,
+        ),
+    ] {
+        let answer = api.post(theirs, "/v1/quotes", &body).await;
+        let body: Value = serde_json::from_str(&body.to_string().replace(id, ABSENT)).expect("a body");
+        let nothing = api.post(theirs, "/v1/quotes", &body).await;
+        assert_eq!(answer.problem(422), nothing.problem(422), "{body}");
+        assert_eq!(without_ids(&answer), without_ids(&nothing), "{body}");
+    }
     for (name, id) in [("vehicle", &vehicle), ("driver", &driver)] {
         let answer = api.get(theirs, &format!("/v1/trips?{name}={id}")).await;
         let nothing = api.get(theirs, &format!("/v1/trips?{name}={ABSENT}")).await;

@@ -61,6 +61,7 @@ pub(crate) async fn handle(
     let mut fields = Fields::of_query();
     let from = fields.date("from", query.from.as_deref());
     let to = fields.date("to", query.to.as_deref());
+    fields.ordered(from.as_ref(), to.as_ref());
     fields.finish()?;
     let counts = caller.store(&state).outcome_counts(from, to).await?;
     let item = |OutcomeCount {

@@ -86,7 +86,7 @@ pub(crate) async fn handle(
         .map_err(|error| unwritten(error, &references))?;
     Ok(created(
         format!("/v1/policies/{}", record.policy.id),
-        &Policy::from(record),
+        &Policy::at(record, state.clock.now()),
     ))
 }
 

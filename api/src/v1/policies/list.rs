@@ -50,6 +50,7 @@ pub(crate) async fn handle(
         Some(given) => Some(vehicle_id(&store, given).await?),
         None => None,
     };
+    let now = state.clock.now();
     let listed = store.policies(PolicyFilter { vehicle }, page).await?;
-    Ok(Json(List::of(listed, Policy::from)))
+    Ok(Json(List::of(listed, |record| Policy::at(record, now))))
 }

@@ -1,10 +1,11 @@
 //! Premiums, each with what it was made of and the steps that led to it.
 
+pub(crate) mod across;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod rate;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use odograph_domain::{money, rating};
 use odograph_store::PremiumRow;
 use rust_decimal::Decimal;
@@ -75,6 +76,29 @@ pub(crate) struct PremiumInputs {
     rating_plan: Uuid,
     rating_plan_version: i32,
     terms: RatingTerms,
+    /// Where the policy's terms changed within the period: its covered days by the terms they were under. Product, score and
+    /// plan above are then those of the last one. Empty where they did not change.
+    segments: Vec<PremiumSegment>,
+}
+
+/// Covered days of a period under the same terms of the policy.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PremiumSegment {
+    first: NaiveDate,
+    /// Inclusive.
+    last: NaiveDate,
+    product: Product,
+    /// Whole metres driven on these days.
+    #[schema(example = 412_300)]
+    usage_m: i64,
+    /// On the last of these days; null for PAYD, and where there was too little to score.
+    #[schema(example = "87.4")]
+    score: Option<Decimal>,
+    rating_plan: Uuid,
+    #[schema(example = "standard")]
+    rating_plan_name: String,
+    rating_plan_version: i32,
+    terms: RatingTerms,
 }
 
 /// One step, in the order taken.
@@ -82,6 +106,8 @@ pub(crate) struct PremiumInputs {
 pub(crate) struct PremiumStep {
     #[schema(example = "distance")]
     step: String,
+    /// The segment it is about, counted from 1, where the period has several.
+    segment: Option<u16>,
     #[schema(example = "812.500 km at 0.045 EUR/km = 36.5625 EUR")]
     explanation: String,
     /// The amount, or the factor, after this step, unrounded.
@@ -132,20 +158,28 @@ impl From<PremiumRow> for PremiumWithTrace {
             steps,
             premium: _,
         } = row.rated;
-        let step = |rating::TraceStep {
-                        step,
-                        explanation,
-                        value,
-                    }| PremiumStep {
-            step,
-            explanation,
-            value,
-        };
         Self {
             summary,
             interpreter,
             inputs: inputs.into(),
-            trace: steps.into_iter().map(step).collect(),
+            trace: steps.into_iter().map(PremiumStep::from).collect(),
+        }
+    }
+}
+
+impl From<rating::TraceStep> for PremiumStep {
+    fn from(step: rating::TraceStep) -> Self {
+        let rating::TraceStep {
+            step,
+            segment,
+            explanation,
+            value,
+        } = step;
+        Self {
+            step,
+            segment,
+            explanation,
+            value,
         }
     }
 }
@@ -162,6 +196,7 @@ impl From<rating::RatingInputs> for PremiumInputs {
             plan,
             plan_version,
             terms,
+            segments,
         } = inputs;
         Self {
             product: product.into(),
@@ -171,6 +206,34 @@ impl From<rating::RatingInputs> for PremiumInputs {
             usage_m,
             score,
             rating_plan: plan.uuid(),
+            rating_plan_version: plan_version,
+            terms: terms.into(),
+            segments: segments.into_iter().map(PremiumSegment::from).collect(),
+        }
+    }
+}
+
+impl From<rating::RatingSegment> for PremiumSegment {
+    fn from(segment: rating::RatingSegment) -> Self {
+        let rating::RatingSegment {
+            first,
+            last,
+            product,
+            usage_m,
+            score,
+            plan,
+            plan_name,
+            plan_version,
+            terms,
+        } = segment;
+        Self {
+            first,
+            last,
+            product: product.into(),
+            usage_m,
+            score,
+            rating_plan: plan.uuid(),
+            rating_plan_name: plan_name,
             rating_plan_version: plan_version,
             terms: terms.into(),
         }

@@ -5,7 +5,6 @@ use odograph_domain::{
     id::{ExternalRef, IdOrRef},
     rating::RatingTerms,
 };
-use odograph_store::StoreError;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,9 +12,8 @@ use super::RatingPlan;
 use crate::{
     auth::gate::Caller,
     extract::{json::Json, value::Day},
-    problem::{Code, Problem},
+    problem::Problem,
     state::ApiState,
-    v1::created,
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,7 +45,10 @@ pub(crate) struct RatingPlanCreation {
             "minimum": "10.00", "maximum": "150.00", "rounding": { "step": "0.01", "mode": "half_up" }
         }
     })),
-    responses((status = 201, description = "The version", body = RatingPlan))
+    responses(
+        (status = 201, description = "The version", body = RatingPlan),
+        (status = 200, description = "The version that says the same of that day already; nothing was filed", body = RatingPlan),
+    )
 )]
 pub(crate) async fn handle(
     state: Data<ApiState>,
@@ -59,21 +60,10 @@ pub(crate) async fn handle(
         effective_from: Day(effective_from),
         terms,
     } = body;
-    state
-        .rater
-        .check(&terms)
-        .map_err(|error| Problem::field(Code::InvalidBody, "terms", error.to_string()))?;
+    super::check(&*state.rater, &terms)?;
     let store = caller.store(&state);
-    let plan = match store.create_rating_plan(name.as_str(), effective_from, &terms).await {
-        Err(StoreError::Conflict { .. }) => {
-            store
-                .add_rating_plan_version(&IdOrRef::Ref(name), effective_from, &terms)
-                .await?
-        }
-        other => other?,
-    };
-    Ok(created(
-        format!("/v1/rating-plans/{}", plan.id),
-        &RatingPlan::from(plan),
-    ))
+    let plan = store
+        .file_rating_plan(&IdOrRef::Ref(name), effective_from, &terms)
+        .await?;
+    super::filed(&store, plan, state.clock.now().date_naive()).await
 }

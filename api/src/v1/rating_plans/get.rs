@@ -1,10 +1,11 @@
 //! `GET /v1/rating-plans/{plan}`
 
 use actix_web::web::{Data, Json};
+use odograph_domain::rating;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::RatingPlan;
+use super::{RatingPlan, Standing};
 use crate::{
     auth::gate::Caller,
     extract::path::{self, Segment},
@@ -34,7 +35,7 @@ pub(crate) async fn handle(
     plan: Segment,
 ) -> Result<Json<RatingPlanHistory>, Problem> {
     let name = path::id_or_ref("rating plan", &plan)?;
-    let mut versions = found(
+    let versions = found(
         caller.store(&state).rating_plan_versions(&name).await,
         "rating plan",
         &plan,
@@ -42,8 +43,9 @@ pub(crate) async fn handle(
     if versions.is_empty() {
         return Err(Problem::not_found("rating plan", &plan));
     }
-    versions.sort_by_key(|version| std::cmp::Reverse(version.version));
+    let today = state.clock.now().date_naive();
+    let of = |version: &rating::RatingPlan| RatingPlan::of(version.clone(), Standing::of(version, &versions, today));
     Ok(Json(RatingPlanHistory {
-        versions: versions.into_iter().map(RatingPlan::from).collect(),
+        versions: versions.iter().rev().map(of).collect(),
     }))
 }

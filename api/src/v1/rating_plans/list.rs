@@ -4,7 +4,7 @@ use actix_web::web::{Data, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::RatingPlan;
+use super::{RatingPlan, Standing};
 use crate::{
     auth::gate::Caller,
     extract::query::{Fields, Query},
@@ -41,6 +41,14 @@ pub(crate) async fn handle(
     let mut fields = Fields::of_query();
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
-    let listed = caller.store(&state).rating_plans(page).await?;
-    Ok(Json(List::of(listed, RatingPlan::from)))
+    let today = state.clock.now().date_naive();
+    let listed = caller.store(&state).rating_plans(today, page).await?;
+    Ok(Json(List::of(listed, |(plan, in_force)| {
+        let standing = match in_force {
+            _ if plan.effective_from > today => Standing::Future,
+            Some(version) if version == plan.version => Standing::InForce,
+            _ => Standing::Superseded,
+        };
+        RatingPlan::of(plan, standing)
+    })))
 }

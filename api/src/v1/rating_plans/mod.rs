@@ -1,15 +1,27 @@
 //! Rating plans: what is filed with the regulator. A version is never changed; a new one takes effect on its day.
 
+pub(crate) mod add_version;
 pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
 
+use actix_web::HttpResponse;
 use chrono::NaiveDate;
-use odograph_domain::rating;
+use odograph_domain::{
+    id::IdOrRef,
+    rating::{self, Rater},
+};
+use odograph_store::TenantStore;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use super::created;
+use crate::{
+    extract::query::Fields,
+    problem::{Code, Problem},
+};
 
 /// How the last step rounds.
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,12 +97,78 @@ pub(crate) struct RatingPlan {
     name: String,
     #[schema(example = 1)]
     version: i32,
+    /// First day on which it rates.
     effective_from: NaiveDate,
+    /// As of today (UTC).
+    standing: Standing,
     terms: RatingTerms,
 }
 
-impl From<rating::RatingPlan> for RatingPlan {
-    fn from(plan: rating::RatingPlan) -> Self {
+/// `future`: not effective yet; `in_force`: what begins today is rated by it; `superseded`: another has taken its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
+    Future,
+    InForce,
+    Superseded,
+}
+
+impl Standing {
+    /// Of one of a plan's versions, the first first.
+    fn of(version: &rating::RatingPlan, versions: &[rating::RatingPlan], today: NaiveDate) -> Self {
+        let effective = versions.iter().filter(|other| other.effective_from <= today);
+        let in_force = effective.max_by_key(|other| (other.effective_from, other.version));
+        match in_force {
+            _ if version.effective_from > today => Self::Future,
+            Some(other) if other.version == version.version => Self::InForce,
+            _ => Self::Superseded,
+        }
+    }
+}
+
+/// Terms that can be filed, or which of them cannot and why.
+pub(super) fn check(rater: &dyn Rater, terms: &rating::RatingTerms) -> Result<(), Problem> {
+    let amounts = [
+        ("terms.base_per_month", Some(terms.base_per_month)),
+        ("terms.rate_per_km", Some(terms.rate_per_km)),
+        ("terms.minimum", terms.minimum),
+        ("terms.maximum", terms.maximum),
+        ("terms.rounding.step", Some(terms.rounding.step)),
+    ];
+    let mut fields = Fields::of_body();
+    for (field, amount) in amounts.into_iter().filter_map(|(field, amount)| Some((field, amount?))) {
+        if amount > Decimal::from(MOST) {
+            fields.wrong(field, format!("wanted at most {MOST}, got {amount}"));
+        }
+    }
+    fields.finish()?;
+    rater
+        .check(terms)
+        .map_err(|error| Problem::field(Code::InvalidBody, "terms", error.to_string()))
+}
+
+/// Larger amounts have no use, and could not be reckoned with exactly.
+const MOST: i64 = 1_000_000_000;
+
+/// 201 with the version that was filed, or 200 with the one that says the same already.
+pub(super) async fn filed(
+    store: &TenantStore,
+    (plan, new): (rating::RatingPlan, bool),
+    today: NaiveDate,
+) -> Result<HttpResponse, Problem> {
+    let versions = store.rating_plan_versions(&IdOrRef::Id(plan.id)).await?;
+    let location = format!("/v1/rating-plans/{}", plan.id);
+    let standing = Standing::of(&plan, &versions, today);
+    let body = RatingPlan::of(plan, standing);
+    Ok(if new {
+        created(location, &body)
+    } else {
+        HttpResponse::Ok().json(&body)
+    })
+}
+
+impl RatingPlan {
+    fn of(plan: rating::RatingPlan, standing: Standing) -> Self {
         let rating::RatingPlan {
             id,
             name,
@@ -103,6 +181,7 @@ impl From<rating::RatingPlan> for RatingPlan {
             name,
             version,
             effective_from,
+            standing,
             terms: terms.into(),
         }
     }

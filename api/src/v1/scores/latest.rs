@@ -23,6 +23,9 @@ pub(crate) struct ScoreQuery {
     /// The newest score not after this day; the newest of all when absent.
     #[param(value_type = Option<NaiveDate>)]
     as_of: Option<String>,
+    /// Without them null stands for the reasons.
+    #[param(value_type = Option<bool>, default = true)]
+    reasons: Option<String>,
 }
 
 #[utoipa::path(
@@ -30,7 +33,8 @@ pub(crate) struct ScoreQuery {
     path = "/v1/drivers/{driver}/score",
     tag = "Scores",
     summary = "A driver's score",
-    description = "404 also where the driver has no score yet: too little was driven, or nothing that may be scored.",
+    description = "404 also where the driver has no score yet: too little was driven, or nothing that may be scored. Its `code` \
+        is `no_score` then.",
     params(("driver" = String, Path, description = "Id or external reference", example = "D-1007"), ScoreQuery),
     responses((status = 200, description = "The score with its reasons", body = Score))
 )]
@@ -42,13 +46,17 @@ pub(crate) async fn handle(
 ) -> Result<Json<Score>, Problem> {
     let mut fields = Fields::of_query();
     let as_of = fields.date("as_of", query.as_of.as_deref());
+    let reasons = fields
+        .parse::<bool>("reasons", query.reasons.as_deref())
+        .unwrap_or(true);
     fields.finish()?;
     let store = caller.store(&state);
     let id = driver_id(&store, &driver).await?;
     match store.latest_score(id, as_of).await? {
-        Some(score) => Ok(Json(score.into())),
+        Some(score) if reasons => Ok(Json(score.into())),
+        Some(score) => Ok(Json(Score::from(score).without_reasons())),
         None => Err(Problem::new(
-            Code::NotFound,
+            Code::NoScore,
             format!(
                 "driver {:?} has no score yet: too little was driven, or nothing that may be scored",
                 shown(&driver)

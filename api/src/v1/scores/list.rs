@@ -1,8 +1,10 @@
 //! `GET /v1/drivers/{driver}/scores`
 
 use actix_web::web::{Data, Json};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use chrono::NaiveDate;
+use odograph_store::{Listed, ScorePeriod};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Score;
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     extract::{
         path::Segment,
         query::{Fields, Query},
+        value::choice,
     },
     page::{self, List},
     problem::Problem,
@@ -27,6 +30,12 @@ pub(crate) struct ScoresQuery {
     /// Last day, inclusive.
     #[param(value_type = Option<NaiveDate>)]
     to: Option<String>,
+    /// `day` (every score), `week` (from Monday) or `month`: the newest score of each, up to the last day driven.
+    #[param(inline, value_type = Option<ScoreGranularity>, default = "day")]
+    granularity: Option<String>,
+    /// Without them null stands for the reasons.
+    #[param(value_type = Option<bool>, default = true)]
+    reasons: Option<String>,
     /// Most items to return.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
@@ -34,28 +43,75 @@ pub(crate) struct ScoresQuery {
     cursor: Option<String>,
 }
 
+choice! {
+    /// What scores are gathered by.
+    ScoreGranularity, "day, week or month" {
+        Day = "day",
+        Week = "week",
+        Month = "month",
+    }
+}
+
+/// A score, and the day, week or month it is the newest of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PeriodScore {
+    /// First day of the period.
+    period_start: NaiveDate,
+    #[serde(flatten)]
+    score: Score,
+}
+
 #[utoipa::path(
     get,
     path = "/v1/drivers/{driver}/scores",
     tag = "Scores",
     summary = "A driver's scores over time",
-    description = "Newest first.",
+    description = "Newest first. Empty as long as too little was driven, or nothing that may be scored.",
     params(("driver" = String, Path, description = "Id or external reference", example = "D-1007"), ScoresQuery),
-    responses((status = 200, description = "A page of scores", body = List<Score>))
+    responses((status = 200, description = "A page of scores", body = List<PeriodScore>))
 )]
 pub(crate) async fn handle(
     state: Data<ApiState>,
     caller: Caller,
     driver: Segment,
     Query(query): Query<ScoresQuery>,
-) -> Result<Json<List<Score>>, Problem> {
+) -> Result<Json<List<PeriodScore>>, Problem> {
     let mut fields = Fields::of_query();
     let from = fields.date("from", query.from.as_deref());
     let to = fields.date("to", query.to.as_deref());
+    fields.ordered(from.as_ref(), to.as_ref());
+    let granularity = fields
+        .parse::<ScoreGranularity>("granularity", query.granularity.as_deref())
+        .unwrap_or(ScoreGranularity::Day);
+    let reasons = fields
+        .parse::<bool>("reasons", query.reasons.as_deref())
+        .unwrap_or(true);
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
     let store = caller.store(&state);
     let driver = driver_id(&store, &driver).await?;
-    let listed = store.scores(driver, from, to, page).await?;
-    Ok(Json(List::of(listed, Score::from)))
+    let listed = match granularity {
+        ScoreGranularity::Day => {
+            let Listed { items, next } = store.scores(driver, from, to, page).await?;
+            let items = items.into_iter().map(|score| (score.as_of, score)).collect();
+            Listed { items, next }
+        }
+        ScoreGranularity::Week => {
+            store
+                .scores_by_period(driver, ScorePeriod::Week, from, to, page)
+                .await?
+        }
+        ScoreGranularity::Month => {
+            store
+                .scores_by_period(driver, ScorePeriod::Month, from, to, page)
+                .await?
+        }
+    };
+    Ok(Json(List::of(listed, |(period_start, score)| {
+        let score = Score::from(score);
+        PeriodScore {
+            period_start,
+            score: if reasons { score } else { score.without_reasons() },
+        }
+    })))
 }

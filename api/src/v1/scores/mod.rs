@@ -2,6 +2,7 @@
 
 pub(crate) mod latest;
 pub(crate) mod list;
+pub(crate) mod of_policy;
 
 use chrono::NaiveDate;
 use odograph_domain::score;
@@ -53,8 +54,14 @@ pub(crate) struct Score {
     #[schema(example = 61)]
     trips: u32,
     model: Model,
-    /// Most costly first.
-    reasons: Vec<Reason>,
+    /// Most costly first; null where they were not asked for.
+    reasons: Option<Vec<Reason>>,
+}
+
+impl Score {
+    fn without_reasons(self) -> Self {
+        Self { reasons: None, ..self }
+    }
 }
 
 impl From<score::Score> for Score {
@@ -100,7 +107,7 @@ impl From<score::Score> for Score {
                 version,
                 parameters_sha256,
             },
-            reasons: reasons.into_iter().map(reason).collect(),
+            reasons: Some(reasons.into_iter().map(reason).collect()),
         }
     }
 }

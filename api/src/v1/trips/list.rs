@@ -54,6 +54,7 @@ pub(crate) async fn handle(
     let mut fields = Fields::of_query();
     let from = fields.instant("from", query.from.as_deref());
     let to = fields.instant("to", query.to.as_deref());
+    fields.ordered(from.as_ref(), to.as_ref());
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
     let store = caller.store(&state);
