@@ -3,7 +3,7 @@
 //! The table below is the single list of fields: JSON decoding, CSV columns, the raw block format and what a product
 //! may keep all follow it. A field that is absent or empty is unknown, never zero.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::{
@@ -383,6 +383,33 @@ pub fn parse_ts(text: &str) -> Result<EventTime, FieldError> {
         .map_err(|_| FieldError::Time(short(text)))
 }
 
+/// A field's name, taken from the text itself where it stands there as it is: one is read for every value.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
 impl<'de> Deserialize<'de> for Sample {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct SampleVisitor;
@@ -397,7 +424,7 @@ impl<'de> Deserialize<'de> for Sample {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sample, A::Error> {
                 let mut sample = Sample::at(EventTime::new(DateTime::UNIX_EPOCH));
                 let mut has_time = false;
-                while let Some(name) = map.next_key::<String>()? {
+                while let Some(Name(name)) = map.next_key()? {
                     let value: Value = map.next_value()?;
                     if name == "ts" {
                         let text = value

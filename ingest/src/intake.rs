@@ -87,6 +87,8 @@ struct Sorter<'a> {
     samples: BTreeMap<Subject, Vec<RawSample>>,
     impacts: Vec<(Subject, Impact)>,
     rejects: BTreeMap<(Subject, String), Rejects>,
+    /// Whether two samples of the batch share an instant. Copies do, so else there are none to look for.
+    instants_shared: bool,
     seen: BTreeSet<[u8; 32]>,
     tally: Tally,
 }
@@ -115,6 +117,7 @@ impl<'a> Sorter<'a> {
             samples: BTreeMap::new(),
             impacts: Vec::new(),
             rejects: BTreeMap::new(),
+            instants_shared: instants_shared(decoded),
             seen: BTreeSet::new(),
             tally: Tally {
                 received: decoded.samples.len() as u64,
@@ -161,7 +164,7 @@ impl<'a> Sorter<'a> {
             driver: named,
             sample,
         };
-        if !self.seen.insert(raw_sample_hash(&raw)) {
+        if self.instants_shared && !self.seen.insert(raw_sample_hash(&raw)) {
             self.tally.duplicate += 1;
             return;
         }
@@ -277,6 +280,12 @@ impl<'a> Sorter<'a> {
             unknown: self.decoded.unknown.clone(),
         }
     }
+}
+
+fn instants_shared(decoded: &Decoded) -> bool {
+    let mut instants: Vec<EventTime> = decoded.samples.iter().flatten().map(|sample| sample.ts).collect();
+    instants.sort_unstable();
+    instants.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// A device the vehicle is not paired with is trusted less than any that it is.

@@ -159,6 +159,13 @@ impl RabbitQueue {
         self.shared.consuming.close().await;
     }
 
+    /// Deletes the exchange and every queue of this generation with all that waits in them: for who made them for a
+    /// while only, such as a benchmark.
+    pub async fn delete(&self) -> Result<(), QueueError> {
+        let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
+        answered("deleting the queues", self.shared.topology.delete(&connection)).await
+    }
+
     pub fn options(&self) -> &RabbitOptions {
         &self.shared.options
     }

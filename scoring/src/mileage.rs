@@ -14,8 +14,8 @@ pub(crate) mod speed;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use day::{Days, day_from_number, day_number};
-pub(crate) use reconcile::{Evidence, reconcile};
+pub(crate) use day::Days;
+pub(crate) use reconcile::{Evidence, Reconciled, reconcile};
 
 /// Faster than this on average no car gets from one reading to the next, m/s (252 km/h).
 const FASTEST_MS: f64 = 70.0;

@@ -79,6 +79,7 @@ pub struct Worker {
     pub batch_wait_ms: u64,
     pub lease_s: u32,
     pub derive_every_ms: u64,
+    pub derive_at_once: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -177,6 +178,10 @@ impl Config {
         ensure!(
             self.worker.derive_every_ms >= 10,
             "worker.derive_every_ms must be at least 10"
+        );
+        ensure!(
+            self.worker.derive_at_once > 0,
+            "worker.derive_at_once must be at least 1"
         );
         Ok(())
     }

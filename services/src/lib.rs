@@ -1,5 +1,6 @@
 //! What runs: the command line, the pipeline that composes the other crates, and the demo's fleet.
 
+pub mod bench;
 pub mod checklist;
 pub mod cli;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod embedded;
 pub mod fleet;
 pub mod import;
 pub mod logging;
+pub mod meter;
 pub mod overview;
 pub mod pipeline;
 pub mod plan;

@@ -16,9 +16,9 @@ use odograph_scoring::rating::PlanRater;
 use odograph_store::{MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
-use crate::config::Config;
 #[cfg(feature = "embedded")]
 use crate::embedded::{Embedded, Location};
+use crate::{config::Config, meter::Meter};
 
 /// The machine's clock, and UUIDv7 ids from it.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,8 @@ pub struct Parts {
     pub publisher: Arc<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    /// Of all that this process does.
+    pub meter: Arc<Meter>,
     #[cfg(feature = "embedded")]
     embedded: Option<Arc<Embedded>>,
 }
@@ -211,6 +213,7 @@ impl Parts {
             publisher,
             clock: Arc::new(System),
             ids: Arc::new(System),
+            meter: Arc::default(),
             #[cfg(feature = "embedded")]
             embedded,
         })

@@ -37,11 +37,13 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) -> Result<()> {
     info!(worker.id = %worker, queue.partitions = parts.queue.partitions(), "worker started");
     let pipeline = Pipeline::new(&parts);
     let mut deriving = JoinSet::new();
-    deriving.spawn(derive_when_due(
-        pipeline.clone(),
-        parts.config.worker.derive_every_ms,
-        shutdown.clone(),
-    ));
+    for _ in 0..parts.config.worker.derive_at_once {
+        deriving.spawn(derive_when_due(
+            pipeline.clone(),
+            parts.config.worker.derive_every_ms,
+            shutdown.clone(),
+        ));
+    }
     let held = hold_partitions(&parts, &pipeline, worker, &shutdown).await;
     while deriving.join_next().await.is_some() {}
     info!(worker.id = %worker, "worker stopped");

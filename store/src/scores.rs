@@ -213,30 +213,46 @@ pub(crate) async fn put_scores(
     driver: DriverId,
     scores: &[Score],
 ) -> Result<()> {
-    for score in scores {
-        sqlx::query!(
-            "INSERT INTO score (tenant_id, driver_id, as_of, value, window_days, exposure_km, trips, model_name,
-                                model_version, parameters_sha256, reasons)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (tenant_id, driver_id, as_of) DO UPDATE SET
-                 value = excluded.value, window_days = excluded.window_days, exposure_km = excluded.exposure_km,
-                 trips = excluded.trips, model_name = excluded.model_name, model_version = excluded.model_version,
-                 parameters_sha256 = excluded.parameters_sha256, reasons = excluded.reasons",
-            tenant.uuid(),
-            driver.uuid(),
-            score.as_of,
-            score.value,
-            i16::try_from(score.window_days).unwrap_or(i16::MAX),
-            score.exposure_km,
-            i32::try_from(score.trips).unwrap_or(i32::MAX),
-            score.model.name,
-            score.model.version,
-            score.model.parameters_sha256,
-            to_json(&score.reasons)?,
-        )
-        .execute(&mut *conn)
-        .await?;
+    if scores.is_empty() {
+        return Ok(());
     }
+    let (mut days, mut values, mut windows, mut kilometres, mut trips) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut names, mut versions, mut parameters, mut reasons) = (vec![], vec![], vec![], vec![]);
+    for score in scores {
+        days.push(score.as_of);
+        values.push(score.value);
+        windows.push(i16::try_from(score.window_days).unwrap_or(i16::MAX));
+        kilometres.push(score.exposure_km);
+        trips.push(i32::try_from(score.trips).unwrap_or(i32::MAX));
+        names.push(score.model.name.as_str());
+        versions.push(score.model.version.as_str());
+        parameters.push(score.model.parameters_sha256.as_str());
+        reasons.push(to_json(&score.reasons)?);
+    }
+    sqlx::query!(
+        "INSERT INTO score (tenant_id, driver_id, as_of, value, window_days, exposure_km, trips, model_name,
+                            model_version, parameters_sha256, reasons)
+         SELECT $1::uuid, $2::uuid, n.* FROM unnest($3::date[], $4::numeric[], $5::smallint[], $6::float8[], $7::int[],
+             $8::text[], $9::text[], $10::text[], $11::jsonb[])
+             AS n (as_of, value, window_days, exposure_km, trips, model_name, model_version, parameters_sha256, reasons)
+         ON CONFLICT (tenant_id, driver_id, as_of) DO UPDATE SET
+             value = excluded.value, window_days = excluded.window_days, exposure_km = excluded.exposure_km,
+             trips = excluded.trips, model_name = excluded.model_name, model_version = excluded.model_version,
+             parameters_sha256 = excluded.parameters_sha256, reasons = excluded.reasons",
+        tenant.uuid(),
+        driver.uuid(),
+        &days,
+        &values,
+        &windows,
+        &kilometres,
+        &trips,
+        &names as &[&str],
+        &versions as &[&str],
+        &parameters as &[&str],
+        &reasons,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::{
     contexts::contexts,
     drivers::resolve_driver,
     error::{Result, StoreError},
+    resolve,
     session::{Scope, Tx, now},
     store::Store,
     tenant::from_json,
@@ -118,12 +119,14 @@ impl WorkerTx {
         contexts(&mut self.tx, vehicles).await
     }
 
-    pub async fn resolve_vehicle(&mut self, tenant: TenantId, given: &str) -> Result<Option<VehicleId>> {
-        resolve_vehicle(&mut self.tx, tenant, given).await
+    /// The vehicles of these names (id or reference), each where its name stands; `None` where there is none.
+    pub async fn resolve_vehicles(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<VehicleId>>> {
+        resolve::vehicles(&mut self.tx, named).await
     }
 
-    pub async fn resolve_driver(&mut self, tenant: TenantId, given: &str) -> Result<Option<DriverId>> {
-        resolve_driver(&mut self.tx, tenant, given).await
+    /// As [`WorkerTx::resolve_vehicles`].
+    pub async fn resolve_drivers(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<DriverId>>> {
+        resolve::drivers(&mut self.tx, named).await
     }
 
     /// The states of these vehicles, locked until the transaction ends and made where there are none. Ordered by vehicle.

@@ -3,7 +3,9 @@
 use futures_util::future::try_join_all;
 use lapin::{
     Channel, Connection, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use odograph_domain::envelope::Lane;
@@ -64,6 +66,18 @@ impl Topology {
             self.declare_partition(connection, partition).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn delete(&self, connection: &Connection) -> lapin::Result<()> {
+        let channel = connection.create_channel().await?;
+        for queue in self.options.queues() {
+            channel
+                .queue_delete(queue.into(), QueueDeleteOptions::default())
+                .await?;
+        }
+        channel
+            .exchange_delete(self.exchange().into(), ExchangeDeleteOptions::default())
+            .await
     }
 
     /// On a channel of its own: a refused declaration closes the channel it was made on.

@@ -1,6 +1,6 @@
 //! A trip's metres by insured-local day.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use odograph_domain::{mileage::DayShare, policy::start_of_day, time::EventTime};
 
@@ -82,13 +82,4 @@ impl Days {
         }
         days
     }
-}
-
-/// Days as numbers, for a column of them.
-pub(crate) fn day_number(day: NaiveDate) -> i64 {
-    (day - NaiveDate::default()).num_days()
-}
-
-pub(crate) fn day_from_number(number: i64) -> Option<NaiveDate> {
-    NaiveDate::default().checked_add_signed(TimeDelta::try_days(number)?)
 }

@@ -8,6 +8,7 @@ use odograph_store::{Listed, Page};
 
 use crate::{config::Config, logging};
 
+mod bench;
 mod checklist;
 pub mod client;
 mod demo;
@@ -57,6 +58,9 @@ enum Command {
     /// Create and list API clients of a tenant.
     #[command(subcommand)]
     Client(client::Client),
+    /// Measure: each benchmark prints a rate and checks that what it measured was done.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Print every setting with its default.
     Config,
 }
@@ -83,6 +87,7 @@ impl Cli {
             Command::Checklist(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
+            Command::Bench(command) => command.run(config).await,
             Command::Config | Command::Openapi(_) => Ok(()),
         }
     }

@@ -33,6 +33,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::{Pipeline, charge};
+use crate::meter::Step;
 
 /// Derives every window that is due, of one tenant or of all; with `force`, those too that a timer still holds back.
 /// Returns how many were derived.
@@ -55,7 +56,10 @@ pub async fn all_due(
         let vehicle = tx.dirty().vehicle;
         let derived_now = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
         match derived_now.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
-            Ok(rest) => tx.commit(rest).await?,
+            Ok(rest) => {
+                let _running = pipeline.meter.step(Step::Close);
+                tx.commit(rest).await?;
+            }
             Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
             Err(cause) => {
                 // One vehicle whose data does not derive must not keep the others waiting.
@@ -85,12 +89,16 @@ const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 
 /// Derives one window; returns what of it is still to be derived, later.
 async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Option<DirtyWindow>> {
+    let meter = &pipeline.meter;
+    let running = meter.step(Step::Claim);
     let context = tx.context().await?;
+    drop(running);
     let whole = tx.dirty().window;
     let slice = Window {
         to: whole.to.min(whole.from + SLICE),
         ..whole
     };
+    let running = meter.step(Step::Rebuild);
     let Rebuilt {
         window,
         old,
@@ -104,11 +112,20 @@ async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<O
     let timed_out = tx.dirty().due_at <= pipeline.clock.now() && !tx.dirty().at_once;
     let silent = force || timed_out || next.is_some();
     let open = close_last(&mut trips, &old, silent)?;
+    drop(running);
+    let running = meter.step(Step::Features);
     let mut records = features_of(&merged, &trips, &context)?;
+    drop(running);
+    let running = meter.step(Step::Replace);
     let removed = keep_ids(&mut records, &old, pipeline);
     let changes = replace(tx, &removed, records, &old).await?;
+    drop(running);
+    let running = meter.step(Step::Charge);
     charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
+    drop(running);
+    let running = meter.step(Step::Compact);
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
+    drop(running);
     let dirty = tx.dirty().clone();
     if let Some(window) = next {
         return Ok(Some(DirtyWindow { window, ..dirty }));

@@ -27,7 +27,7 @@ use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::Pipeline;
-use crate::import;
+use crate::{import, meter::Step};
 
 /// Why the partition cannot be worked on further by this worker.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,7 @@ impl Pipeline {
 
     /// Opens the envelopes and decodes their payloads. What is no envelope has no tenant: it goes to quarantine.
     async fn open(&self, deliveries: Vec<Delivery>, shutdown: &CancellationToken) -> Result<Vec<Message>, Stop> {
+        let _running = self.meter.step(Step::Open);
         let mut messages = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match Envelope::decode(&delivery.bytes) {
@@ -118,12 +119,25 @@ impl Pipeline {
     async fn commit(&self, lease: &Lease, messages: &[Message]) -> Result<(), StoreError> {
         let tenants: BTreeSet<TenantId> = messages.iter().map(|message| message.envelope.header.tenant).collect();
         let tenants: Vec<TenantId> = tenants.into_iter().collect();
+        let running = self.meter.step(Step::Begin);
         let mut tx = self.store.worker().begin(lease, &tenants).await?;
+        drop(running);
         let judged = self.judge(&mut tx, messages).await?;
         let writes = self.settle(&mut tx, judged).await?;
         let at_once = writes.dirty.iter().any(|dirty| dirty.at_once);
+        let running = self.meter.step(Step::Write);
         tx.write(&writes).await?;
+        drop(running);
+        let running = self.meter.step(Step::Commit);
         tx.commit().await?;
+        drop(running);
+        self.meter.batch_sizes.add(messages.len() as u64);
+        let now = self.clock.now();
+        for message in messages {
+            let waited = now - message.envelope.header.received_at.utc();
+            let waited_us = waited.num_microseconds().and_then(|us| u64::try_from(us).ok());
+            self.meter.commit_us.add(waited_us.unwrap_or(0));
+        }
         if at_once {
             self.derive_wanted.notify_one();
         }
@@ -132,17 +146,8 @@ impl Pipeline {
 
     /// Resolves vehicle and drivers, drops what may not be kept, validates each sample by itself.
     async fn judge<'a>(&self, tx: &mut WorkerTx, messages: &'a [Message]) -> Result<Judgement<'a>, StoreError> {
-        let mut vehicles: Vec<Option<VehicleId>> = Vec::with_capacity(messages.len());
-        for Message {
-            envelope: Envelope { header, .. },
-            ..
-        } in messages
-        {
-            vehicles.push(match header.vehicle {
-                Some(vehicle) => Some(vehicle),
-                None => tx.resolve_vehicle(header.tenant, &header.vehicle_given).await?,
-            });
-        }
+        let _running = self.meter.step(Step::Judge);
+        let vehicles = vehicles_of(tx, messages).await?;
         let wanted: BTreeSet<(TenantId, VehicleId)> = messages
             .iter()
             .zip(&vehicles)
@@ -155,17 +160,18 @@ impl Pipeline {
             .into_iter()
             .map(|context| (context.vehicle, context))
             .collect();
-        let mut judged = Vec::with_capacity(messages.len());
-        for (message, vehicle) in messages.iter().zip(vehicles) {
+        let drivers = drivers_of(tx, messages).await?;
+        let judge = |((message, vehicle), drivers): ((&'a Message, Option<VehicleId>), &Drivers)| {
             let context = vehicle.and_then(|vehicle| contexts.get(&vehicle));
-            let drivers = drivers_of(tx, message).await?;
-            judged.push((message, judge_one(message, context, &drivers)));
-        }
+            (message, judge_one(message, context, drivers))
+        };
+        let judged = messages.iter().zip(vehicles).zip(&drivers).map(judge).collect();
         Ok(Judgement { contexts, judged })
     }
 
     /// Decides what is new, moves the vehicles' states on, and gathers everything that is to be written.
     async fn settle(&self, tx: &mut WorkerTx, judgement: Judgement<'_>) -> Result<Writes, StoreError> {
+        let _running = self.meter.step(Step::Settle);
         let Judgement { contexts, judged } = judgement;
         let keys: Vec<LedgerKey> = judged
             .iter()
@@ -284,15 +290,38 @@ struct Judgement<'a> {
     judged: Vec<(&'a Message, Judged)>,
 }
 
-/// Every driver the message names and the tenant knows.
-async fn drivers_of(tx: &mut WorkerTx, message: &Message) -> Result<BTreeMap<String, DriverId>, StoreError> {
-    let mut drivers = BTreeMap::new();
-    let Ok(decoded) = &message.decoded else {
-        return Ok(drivers);
-    };
-    for given in decoded.drivers() {
-        if let Some(driver) = tx.resolve_driver(message.envelope.header.tenant, given).await? {
-            drivers.insert(given.to_owned(), driver);
+/// The vehicle of each message, where there is one.
+async fn vehicles_of(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Option<VehicleId>>, StoreError> {
+    let headers = || messages.iter().map(|message| &message.envelope.header);
+    let named: Vec<(TenantId, &str)> = headers()
+        .filter(|header| header.vehicle.is_none())
+        .map(|header| (header.tenant, header.vehicle_given.as_str()))
+        .collect();
+    let mut found = tx.resolve_vehicles(&named).await?.into_iter();
+    Ok(headers()
+        .map(|header| header.vehicle.or_else(|| found.next().flatten()))
+        .collect())
+}
+
+/// Drivers by the name they are given.
+type Drivers = BTreeMap<String, DriverId>;
+
+/// For each message every driver that it names and its tenant knows.
+async fn drivers_of(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Drivers>, StoreError> {
+    let named: Vec<(usize, TenantId, &str)> = messages
+        .iter()
+        .enumerate()
+        .flat_map(|(place, message)| {
+            let names = message.decoded.iter().flat_map(Decoded::drivers);
+            names.map(move |name| (place, message.envelope.header.tenant, name))
+        })
+        .collect();
+    let wanted: Vec<(TenantId, &str)> = named.iter().map(|(_, tenant, name)| (*tenant, *name)).collect();
+    let found = tx.resolve_drivers(&wanted).await?;
+    let mut drivers = vec![Drivers::new(); messages.len()];
+    for ((place, _, name), driver) in named.into_iter().zip(found) {
+        if let Some(driver) = driver {
+            drivers[place].insert(name.to_owned(), driver);
         }
     }
     Ok(drivers)
@@ -308,7 +337,7 @@ fn import_run(header: &Header) -> Option<Uuid> {
     header.extra.get(import::RUN)?.as_str()?.parse().ok()
 }
 
-fn judge_one(message: &Message, context: Option<&VehicleContext>, drivers: &BTreeMap<String, DriverId>) -> Judged {
+fn judge_one(message: &Message, context: Option<&VehicleContext>, drivers: &Drivers) -> Judged {
     let Envelope { header, payload } = &message.envelope;
     let refusal = match (&message.decoded, context) {
         (Ok(decoded), Some(context)) => return intake::judge(header, decoded, context, drivers),

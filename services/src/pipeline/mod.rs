@@ -12,7 +12,7 @@ use odograph_scoring::{
 use odograph_store::Store;
 use tokio::sync::Notify;
 
-use crate::root::Parts;
+use crate::{meter::Meter, root::Parts};
 
 pub mod charge;
 pub mod derive;
@@ -29,6 +29,7 @@ pub struct Pipeline {
     model: Arc<dyn ScoreModel>,
     rater: Arc<dyn Rater>,
     derive_wanted: Arc<Notify>,
+    meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -50,6 +51,7 @@ impl Pipeline {
             model: Arc::new(ExpertScore::default()),
             rater: Arc::new(PlanRater),
             derive_wanted: Arc::new(Notify::new()),
+            meter: parts.meter.clone(),
         }
     }
 

@@ -13,9 +13,12 @@
 //! 93      12 bytes nonce, then AES-256-GCM over zstd over the columns, the header authenticated with it
 //! ```
 
+use std::cell::RefCell;
+
 use odograph_domain::{batch::RawSample, id::VehicleId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::{
     bytes::Reader,
@@ -111,7 +114,7 @@ pub(crate) fn seal_block(
         plain_length: u32::try_from(plain.len()).map_err(too_long)?,
         sha256: Sha256::digest(&plain).into(),
     };
-    let compressed = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(StoreError::corrupt)?;
+    let compressed = compress(&plain)?;
     let mut block = header.encode();
     let sealed = key.key.encrypt(&block, &compressed)?;
     block.extend(sealed);
@@ -123,11 +126,35 @@ pub(crate) fn open_block(key: &Key, block: &[u8]) -> Result<Vec<RawSample>> {
     let header = BlockHeader::read(block)?;
     let (context, sealed) = block.split_at(HEADER_LENGTH);
     let compressed = key.decrypt(context, sealed)?;
-    let plain = zstd::bulk::decompress(&compressed, header.plain_length as usize).map_err(StoreError::corrupt)?;
+    let plain = decompress(&compressed, header.plain_length as usize)?;
     if <[u8; 32]>::from(Sha256::digest(&plain)) != header.sha256 {
         return Err(StoreError::corrupt("a raw block's content is not what its header says"));
     }
     decode(&plain, header.samples as usize)
+}
+
+thread_local! {
+    // Making one costs more than compressing a batch with it.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(plain: &[u8]) -> Result<Vec<u8>> {
+    COMPRESSOR
+        .with_borrow_mut(|kept| match kept {
+            Some(kept) => kept.compress(plain),
+            None => kept.insert(Compressor::new(ZSTD_LEVEL)?).compress(plain),
+        })
+        .map_err(StoreError::corrupt)
+}
+
+fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>> {
+    DECOMPRESSOR
+        .with_borrow_mut(|kept| match kept {
+            Some(kept) => kept.decompress(compressed, length),
+            None => kept.insert(Decompressor::new()?).decompress(compressed, length),
+        })
+        .map_err(StoreError::corrupt)
 }
 
 #[cfg(test)]

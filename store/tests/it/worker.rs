@@ -423,9 +423,24 @@ async fn a_worker_sees_the_tenants_of_its_batch_only() {
         found.iter().map(|context| context.vehicle).collect::<Vec<_>>(),
         vec![a.vehicle]
     );
-    assert_eq!(tx.resolve_vehicle(b.tenant, "car-1").await.unwrap(), None);
-    assert_eq!(tx.resolve_vehicle(a.tenant, "car-1").await.unwrap(), Some(a.vehicle));
-    assert_eq!(tx.resolve_driver(a.tenant, "ada").await.unwrap(), Some(a.driver));
+    let own_id = a.vehicle.to_string();
+    let named = [
+        (b.tenant, "car-1"),
+        (a.tenant, "car-1"),
+        (a.tenant, " not a reference "),
+        (a.tenant, own_id.as_str()),
+        (b.tenant, own_id.as_str()),
+    ];
+    assert_eq!(
+        tx.resolve_vehicles(&named).await.unwrap(),
+        [None, Some(a.vehicle), None, Some(a.vehicle), None]
+    );
+    assert_eq!(
+        tx.resolve_drivers(&[(a.tenant, "ada"), (b.tenant, "ada"), (a.tenant, "nobody")])
+            .await
+            .unwrap(),
+        [Some(a.driver), None, None]
+    );
     drop(tx);
     let found = world.store.worker().contexts(&asked).await.unwrap();
     assert_eq!(found.len(), 2);

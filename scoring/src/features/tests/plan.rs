@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-fn full_trip(seconds: usize) -> Vec<RawSample> {
+pub(super) fn full_trip(seconds: usize) -> Vec<RawSample> {
     town(seconds).iter().map(full).collect()
 }
 
@@ -182,19 +182,29 @@ fn any_sample() -> impl Strategy<Value = (i64, [Option<f64>; 9])> {
         })
 }
 
+/// A trip of anything that ingest lets through.
+pub(super) fn any_samples() -> impl Strategy<Value = Vec<RawSample>> {
+    prop::collection::vec(any_sample(), 0..60).prop_map(|made| {
+        let made = made.into_iter().map(|(s, values)| {
+            sample(s as f64, |sample| {
+                let [lat, lon, speed, heading, odometer, x, y, hdop, limit] = values;
+                (sample.lat, sample.lon, sample.speed_kmh, sample.heading_deg) = (lat, lon, speed, heading);
+                (sample.odometer_km, sample.accel_x_ms2, sample.accel_y_ms2) = (odometer, x, y);
+                (sample.hdop, sample.speed_limit_kmh) = (hdop, limit.map(|v| v / 2.0));
+            })
+        });
+        let mut samples: Vec<RawSample> = made.collect();
+        samples.sort_by_key(|raw| raw.sample.ts);
+        samples
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Anything that ingest lets through: no panic, no figure that is not a number, nothing billed out of nothing.
     #[test]
-    fn any_data_gives_sound_figures(made in prop::collection::vec(any_sample(), 0..60)) {
-        let mut samples: Vec<RawSample> = made.iter().map(|(s, values)| sample(*s as f64, |sample| {
-            let [lat, lon, speed, heading, odometer, x, y, hdop, limit] = *values;
-            (sample.lat, sample.lon, sample.speed_kmh, sample.heading_deg) = (lat, lon, speed, heading);
-            (sample.odometer_km, sample.accel_x_ms2, sample.accel_y_ms2) = (odometer, x, y);
-            (sample.hdop, sample.speed_limit_kmh) = (hdop, limit.map(|v| v / 2.0));
-        })).collect();
-        samples.sort_by_key(|raw| raw.sample.ts);
+    fn any_data_gives_sound_figures(samples in any_samples()) {
         let trip = one(&samples);
         let json = serde_json::to_value(&trip).unwrap();
         prop_assert_eq!(serde_json::from_value::<odograph_domain::features::TripFeatures>(json).unwrap(), trip.clone());

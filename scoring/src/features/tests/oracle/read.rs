@@ -10,8 +10,8 @@ use odograph_domain::{
 };
 use polars::prelude::*;
 
-use super::{PLAN_VERSION, TripInput, column as c, kernels};
-use crate::mileage::day_from_number;
+use super::{column as c, day_from_number, kernels};
+use crate::features::{PLAN_VERSION, TripInput};
 
 /// Acceleration counts as seen where it is known for this share of the moving time.
 const SEEN_SHARE: f64 = 0.5;

@@ -8,8 +8,8 @@ use odograph_domain::{
 };
 use polars::{prelude::*, series::IsSorted};
 
-use super::{TripInput, column};
-use crate::behaviour::axes::frame as axes_frame;
+use super::column;
+use crate::{behaviour::axes::frame as axes_frame, features::TripInput};
 
 /// An offset from UTC holds for as long as this: zones change it at whole quarter hours only.
 const OFFSET_MS: i64 = 900_000;

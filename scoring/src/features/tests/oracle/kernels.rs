@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use polars::prelude::*;
 
-use super::column as c;
+use super::{column as c, day_number};
 use crate::{
     behaviour::{
         self, Threshold,
@@ -13,7 +13,7 @@ use crate::{
         event,
     },
     mileage::{
-        Days, Evidence, day_number,
+        Days, Evidence,
         fix::{self, Fixes},
         gps, odometer, reach_ms, reconcile, speed,
     },
@@ -143,7 +143,7 @@ pub(super) fn speeding_events() -> Expr {
     events(c::SPEEDING_EVENTS, c::OVER_KMH, 1.0, behaviour::SPEEDING)
 }
 
-/// Numbers of a trip's mileage before its days: see [`super::read`].
+/// Numbers of a trip's mileage before its days: see `read`.
 pub(super) const MILEAGE_NUMBERS: usize = 10;
 
 /// Mileage of a trip: a flat list of [`MILEAGE_NUMBERS`], then day number and micrometres of each day.

@@ -1,0 +1,8 @@
+//! Benchmarks: what they measure, how they make it, and what they compare it with. See `docs/benchmarks.md`.
+
+pub mod drive;
+pub mod ingest;
+pub mod load;
+pub mod reads;
+pub mod scoring;
+pub mod world;

@@ -1,0 +1,289 @@
+use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::table;
+use crate::{
+    bench::{ingest, reads, scoring, world::World},
+    config::Config,
+};
+
+/// What is measured, with what it is compared and what limits it is in docs/benchmarks.md.
+#[derive(Debug, Subcommand)]
+pub(super) enum Bench {
+    /// Batches through the queue to committed trips, scores and premiums, in a database made for it.
+    Ingest(Ingest),
+    /// Trips, scores and premiums read through the API at a fixed rate, from a database made for it.
+    Reads(Reads),
+    /// Trip features of samples in memory, on all cores. Beside polars: scripts/bench-scoring.
+    Scoring(Scoring),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scoring {
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    vehicles: u32,
+    /// Trips each vehicle drives.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    trips: u32,
+    /// Seconds of a trip, one sample each.
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u32).range(60..=86_400))]
+    seconds: u32,
+    /// Runs of each step; the fastest counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the columns there, a file each, for others to compute the same from.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reads {
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    vehicles: u32,
+    /// Days of trips, scores and premiums that are stored.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3660))]
+    days: u32,
+    /// Requests a second.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave the database behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ingest {
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    vehicles: u32,
+    /// Trips each vehicle drives.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    trips: u32,
+    /// Seconds of a trip, one sample each.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(60..=86_400))]
+    seconds: u32,
+    /// Samples in a batch.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Samples offered a second; as fast as it goes without it.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Batches on the way at most.
+    #[arg(long, default_value_t = 4000)]
+    in_flight: u64,
+    /// Workers in this process; their partitions are worked on side by side.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Publishers side by side; a vehicle's batches always go by the same.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    publishers: u32,
+    /// Partitions, instead of queue.partitions.
+    #[arg(long)]
+    partitions: Option<u16>,
+    /// Broker, instead of queue.url.
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Show where the workers' time went.
+    #[arg(long)]
+    profile: bool,
+    /// Leave the database behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Bench {
+    pub(super) async fn run(self, config: Config) -> Result<()> {
+        match self {
+            Self::Ingest(ingest) => ingest.run(config).await,
+            Self::Reads(reads) => reads.run(config).await,
+            Self::Scoring(scoring) => scoring.run(),
+        }
+    }
+}
+
+impl Ingest {
+    async fn run(self, mut config: Config) -> Result<()> {
+        if let Some(url) = &self.queue_url {
+            config.queue.url.clone_from(url);
+        }
+        if let Some(partitions) = self.partitions {
+            config.queue.partitions = partitions;
+        }
+        anyhow::ensure!(
+            !config.queue.url.is_empty(),
+            "the benchmark goes through RabbitMQ: give --queue-url or queue.url"
+        );
+        let plan = ingest::Plan {
+            seed: self.seed,
+            vehicles: self.vehicles as usize,
+            trips: self.trips,
+            trip_s: self.seconds,
+            batch: self.batch as usize,
+            rate: self.rate,
+            in_flight: self.in_flight,
+            workers: self.workers as usize,
+            publishers: self.publishers as usize,
+        };
+        let world = World::make(config, self.keep).await?;
+        let ran = ingest::run(&world, &plan).await;
+        world.end().await?;
+        let outcome = ran?;
+        self.show(&outcome);
+        outcome.check(&plan)
+    }
+
+    fn show(&self, outcome: &ingest::Outcome) {
+        let (samples, batches) = (outcome.samples as f64, outcome.batches as f64);
+        let rate = |took: std::time::Duration| samples / took.as_secs_f64();
+        let meter = &outcome.meter;
+        let ms = |us: u64| us as f64 / 1000.0;
+        println!("{} samples in {} batches\n", outcome.samples, outcome.batches);
+        println!(
+            "trips derived     {:9.0} samples/s  {:7.0} batches/s  {:6.2} s",
+            rate(outcome.derived),
+            batches / outcome.derived.as_secs_f64(),
+            outcome.derived.as_secs_f64()
+        );
+        println!(
+            "ingested          {:9.0} samples/s  {:7.0} batches/s  {:6.2} s",
+            rate(outcome.ingested),
+            batches / outcome.ingested.as_secs_f64(),
+            outcome.ingested.as_secs_f64()
+        );
+        println!(
+            "reference         {:9.0} samples/s  {:7.0} batches/s  {:6.2} s   publish, consume, insert as it is",
+            rate(outcome.reference.took),
+            batches / outcome.reference.took.as_secs_f64(),
+            outcome.reference.took.as_secs_f64()
+        );
+        println!(
+            "ratio             {:9.2} of the reference's rate",
+            outcome.reference.took.as_secs_f64() / outcome.derived.as_secs_f64()
+        );
+        println!(
+            "commit latency    p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
+            ms(meter.commit_us.quantile(0.5)),
+            ms(meter.commit_us.quantile(0.99)),
+            ms(meter.commit_us.max())
+        );
+        println!(
+            "micro-batches     {} of p50 {}, p99 {}, max {} messages",
+            meter.batch_sizes.count(),
+            meter.batch_sizes.quantile(0.5),
+            meter.batch_sizes.quantile(0.99),
+            meter.batch_sizes.max()
+        );
+        if self.profile {
+            let header = ["step", "times", "s in all", "ms each"];
+            let rows = ingest::profile(meter).into_iter().map(Vec::from);
+            let mut table = table::render(&header, rows);
+            table::figures(&mut table, &[1, 2, 3]);
+            println!("\n{table}");
+        }
+    }
+}
+
+impl Scoring {
+    fn run(&self) -> Result<()> {
+        let plan = scoring::Plan {
+            seed: self.seed,
+            vehicles: self.vehicles as usize,
+            trips: self.trips as usize,
+            trip_s: self.seconds,
+            rounds: self.rounds as usize,
+        };
+        let outcome = scoring::run(&plan, self.write.as_deref())?;
+        let (samples, columns_s, features_s) = (
+            outcome.samples as f64,
+            outcome.to_columns.as_secs_f64(),
+            outcome.to_features.as_secs_f64(),
+        );
+        if self.json {
+            let figures = serde_json::json!({ "samples": outcome.samples, "trips": outcome.trips,
+                "to_columns_s": columns_s, "to_features_s": features_s, "sums": outcome.sums });
+            println!("{figures}");
+            return Ok(());
+        }
+        println!("{} samples of {} trips", outcome.samples, outcome.trips);
+        println!(
+            "columns to features  {features_s:7.3} s  {:6.1} M samples/s",
+            samples / features_s / 1e6
+        );
+        println!(
+            "rows to columns      {columns_s:7.3} s  {:6.1} M samples/s",
+            samples / columns_s / 1e6
+        );
+        println!(
+            "ratio                {:7.2} of the time goes into making columns",
+            columns_s / (columns_s + features_s)
+        );
+        Ok(())
+    }
+}
+
+impl Reads {
+    async fn run(self, mut config: Config) -> Result<()> {
+        // Nothing is sent: the queue may be the table.
+        config.queue.url.clear();
+        config.api.bind = ([127, 0, 0, 1], 0).into();
+        config.api.public_url.clear();
+        let keys = tempfile::tempdir()?;
+        config.data.dir = keys.path().to_owned();
+        let plan = reads::Plan {
+            seed: self.seed,
+            vehicles: self.vehicles as usize,
+            days: self.days,
+            rate: self.rate,
+            lasts: Duration::from_secs(self.seconds),
+        };
+        let world = World::make(config, self.keep).await?;
+        let ran = reads::run(&world, &plan).await;
+        world.end().await?;
+        let outcome = ran?;
+        show_reads(&plan, &outcome);
+        outcome.check(&plan)
+    }
+}
+
+fn show_reads(plan: &reads::Plan, outcome: &reads::Outcome) {
+    let (stored, took) = (outcome.stored, outcome.stored_in.as_secs_f64());
+    println!(
+        "{} trips, {} scores and {} premiums stored in {took:.1} s, {:.0} trips/s",
+        stored.trips,
+        stored.scores,
+        stored.premiums,
+        stored.trips as f64 / took
+    );
+    println!(
+        "{} requests a second for {} s; the load was {:.1} ms behind its plan at most\n",
+        plan.rate,
+        plan.lasts.as_secs(),
+        outcome.behind.as_secs_f64() * 1000.0
+    );
+    let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
+    let rows = outcome.answered.iter().map(|answered| {
+        let latency = &answered.latency_us;
+        let quantiles = [0.5, 0.9, 0.99, 1.0].map(|share| ms(latency.quantile(share)));
+        [answered.name.to_owned(), latency.count().to_string()]
+            .into_iter()
+            .chain(quantiles)
+            .chain([answered.errors.load(Ordering::Relaxed).to_string()])
+            .collect()
+    });
+    let header = ["request", "answers", "p50 ms", "p90 ms", "p99 ms", "max ms", "errors"];
+    let mut table = table::render(&header, rows);
+    table::figures(&mut table, &[1, 2, 3, 4, 5, 6]);
+    println!("{table}");
+}

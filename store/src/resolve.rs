@@ -1,0 +1,75 @@
+//! What a micro-batch's messages name, found in one go.
+
+use odograph_domain::id::{DriverId, IdOrRef, TenantId, VehicleId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{error::Result, tenant::given};
+
+/// Ids or references as columns; one that can be neither is left NULL in both, and so found nowhere.
+struct Wanted<'a> {
+    tenants: Vec<Uuid>,
+    ids: Vec<Option<Uuid>>,
+    references: Vec<Option<&'a str>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of<T: Copy + Into<Uuid>>(parsed: &'a [(TenantId, Option<IdOrRef<T>>)]) -> Self {
+        let columns = |(_, wanted): &'a (TenantId, Option<IdOrRef<T>>)| wanted.as_ref().map_or((None, None), given);
+        Self {
+            tenants: parsed.iter().map(|(tenant, _)| tenant.uuid()).collect(),
+            ids: parsed.iter().map(|one| columns(one).0).collect(),
+            references: parsed.iter().map(|one| columns(one).1).collect(),
+        }
+    }
+}
+
+/// The vehicles of these names, each where its name stands.
+pub(crate) async fn vehicles(conn: &mut PgConnection, named: &[(TenantId, &str)]) -> Result<Vec<Option<VehicleId>>> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parsed: Vec<(TenantId, Option<IdOrRef<VehicleId>>)> = named
+        .iter()
+        .map(|(tenant, text)| (*tenant, text.parse().ok()))
+        .collect();
+    let wanted = Wanted::of(&parsed);
+    let found = sqlx::query_scalar!(
+        r#"SELECT coalesce(a.id, b.id) AS found
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (tenant_id, id, external_ref, place)
+           LEFT JOIN vehicle a ON a.tenant_id = w.tenant_id AND a.id = w.id
+           LEFT JOIN vehicle b ON b.tenant_id = w.tenant_id AND b.external_ref = w.external_ref
+           ORDER BY w.place"#,
+        &wanted.tenants,
+        &wanted.ids as &[Option<Uuid>],
+        &wanted.references as &[Option<&str>],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(|id| id.map(VehicleId::from)).collect())
+}
+
+/// The drivers of these names, each where its name stands.
+pub(crate) async fn drivers(conn: &mut PgConnection, named: &[(TenantId, &str)]) -> Result<Vec<Option<DriverId>>> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parsed: Vec<(TenantId, Option<IdOrRef<DriverId>>)> = named
+        .iter()
+        .map(|(tenant, text)| (*tenant, text.parse().ok()))
+        .collect();
+    let wanted = Wanted::of(&parsed);
+    let found = sqlx::query_scalar!(
+        r#"SELECT coalesce(a.id, b.id) AS found
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (tenant_id, id, external_ref, place)
+           LEFT JOIN driver a ON a.tenant_id = w.tenant_id AND a.id = w.id
+           LEFT JOIN driver b ON b.tenant_id = w.tenant_id AND b.external_ref = w.external_ref
+           ORDER BY w.place"#,
+        &wanted.tenants,
+        &wanted.ids as &[Option<Uuid>],
+        &wanted.references as &[Option<&str>],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(|id| id.map(DriverId::from)).collect())
+}
