@@ -56,7 +56,7 @@ def rows(data: pl.DataFrame) -> pl.LazyFrame:
     local = (
         pl.from_epoch(pl.col("ts_ms"), time_unit="ms").dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
     )
-    usual = pl.col("accel_y_ms2").median().over(T)
+    usual = pl.col("accel_y_ms2").quantile(0.5, interpolation="higher").over(T)
     return (
         data.lazy()
         .with_columns(same=(pl.col(T) == pl.col(T).shift(1)).fill_null(False))
@@ -90,13 +90,16 @@ def rows(data: pl.DataFrame) -> pl.LazyFrame:
         .with_columns(
             moving=(pl.col("pace") >= MOVING_MS).fill_null(False),
             idle=(pl.col("pace") < MOVING_MS).fill_null(False),
-            along=(pl.col("calm_ms") - before("calm_ms")) / pl.col("seconds"),
+            slope=(pl.col("calm_ms") - before("calm_ms")) / pl.col("seconds"),
             raw_slope=(pl.col("speed_ms") - before("speed_ms")) / pl.col("seconds"),
             beside=pl.max_horizontal(
                 pl.lit(0.0), before("flat") * pl.col("flat").sign(), after("flat") * pl.col("flat").sign()
             ),
         )
-        .with_columns(across=pl.min_horizontal(pl.col("flat").abs(), pl.col("beside")))
+        .with_columns(
+            along=pl.when(pl.col("slope").abs() <= TYRES_MS2).then(pl.col("slope")),
+            across=pl.min_horizontal(pl.col("flat").abs(), pl.col("beside")),
+        )
     )
 
 

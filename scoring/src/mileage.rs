@@ -28,8 +28,12 @@ const REACH_MS: (i64, i64) = (10_000, 90_000);
 pub(crate) fn reach_ms(t_ms: &[i64], values: &[f64]) -> i64 {
     let mut steps = Vec::new();
     each_known(values, |from, to| steps.push(t_ms[to] - t_ms[from]));
-    if steps.is_empty() {
+    let Some(&first) = steps.first() else {
         return REACH_MS.0;
+    };
+    // Most devices keep to one interval.
+    if steps.iter().all(|&step| step == first) {
+        return reach_of(first);
     }
     let middle = steps.len() / 2;
     let (_, median, _) = steps.select_nth_unstable(middle);

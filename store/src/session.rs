@@ -6,7 +6,7 @@ use odograph_domain::{
     clock::Clock,
     id::{ClientId, IdSource, TenantId},
 };
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{crypto::MasterKey, error::Result};
@@ -25,14 +25,20 @@ pub(crate) enum Scope<'a> {
     Maintenance,
 }
 
+/// One round trip: a request has few others.
 pub(crate) async fn begin(pool: &PgPool, scope: Scope<'_>) -> Result<Tx> {
-    let mut tx = pool.begin().await?;
-    enter(&mut tx, scope).await?;
-    Ok(tx)
+    let statement = format!("BEGIN; {}", entering(scope));
+    Ok(pool.begin_with(AssertSqlSafe(statement)).await?)
 }
 
 /// Switches a transaction that is already open.
 pub(crate) async fn enter(conn: &mut PgConnection, scope: Scope<'_>) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(entering(scope))).execute(conn).await?;
+    Ok(())
+}
+
+/// Names of ours and ids only: nothing in it needs quoting.
+fn entering(scope: Scope<'_>) -> String {
     let (role, tenant, tenants, tracks) = match scope {
         Scope::Api { tenant, tracks } => {
             let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
@@ -41,17 +47,10 @@ pub(crate) async fn enter(conn: &mut PgConnection, scope: Scope<'_>) -> Result<(
         Scope::Worker(tenants) => ("odograph_worker", String::new(), array(tenants), ""),
         Scope::Maintenance => ("odograph_maintenance", String::new(), String::new(), ""),
     };
-    sqlx::query!(
-        "SELECT set_config('role', $1, true) AS role, set_config('app.tenant', $2, true) AS tenant,
-                set_config('app.tenants', $3, true) AS tenants, set_config('app.tracks', $4, true) AS tracks",
-        role,
-        tenant,
-        tenants,
-        tracks,
+    format!(
+        "SELECT set_config('role', '{role}', true), set_config('app.tenant', '{tenant}', true), \
+         set_config('app.tenants', '{tenants}', true), set_config('app.tracks', '{tracks}', true)"
     )
-    .fetch_one(conn)
-    .await?;
-    Ok(())
 }
 
 /// An array literal; empty for none, which the policies read as no tenant at all.

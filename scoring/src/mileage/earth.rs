@@ -34,8 +34,12 @@ pub(crate) fn distance_m(from: (f64, f64), to: (f64, f64)) -> f64 {
 
 /// Whether two points are within so many metres of each other.
 pub(crate) fn within(from: (f64, f64), to: (f64, f64), radius_m: f64) -> bool {
-    // A degree of latitude has more than 110 km everywhere: this settles most questions without a cosine.
-    (to.0 - from.0).abs() * 110_000.0 <= radius_m && distance_m(from, to) <= radius_m
+    // A degree of latitude has more than 110 km everywhere, and one of longitude more than that times a cosine that a
+    // straight line below it bounds: this settles most questions without a cosine.
+    let least_cos = 1.0 - from.0.abs().max(to.0.abs()) / 90.0;
+    (to.0 - from.0).abs() * 110_000.0 <= radius_m
+        && longitude_difference(from.1, to.1).abs() * 110_000.0 * least_cos <= radius_m
+        && distance_m(from, to) <= radius_m
 }
 
 fn longitude_difference(from: f64, to: f64) -> f64 {

@@ -215,10 +215,11 @@ fn mark_rests(fixes: &Fixes<'_>, track: &[usize], flags: &mut [u32]) {
 /// clearly moves, only the long stay is believed: no car moves for a minute without leaving 50 m.
 fn mark_stays(fixes: &Fixes<'_>, track: &[usize], least_ms: i64, radius_m: f64, flags: &mut [u32]) {
     let heeds_sensor = radius_m < 20.0;
+    // What costs least comes first.
     let belongs = |anchor: usize, row: usize| {
         flags_free(flags, row)
-            && near(fixes, anchor, row, radius_m)
             && !(heeds_sensor && fixes.speed_kmh[row] >= MOVING_KMH)
+            && near(fixes, anchor, row, radius_m)
     };
     let mut stays = Vec::new();
     let (mut first, mut ahead) = (0, 0);

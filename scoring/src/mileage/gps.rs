@@ -15,6 +15,10 @@ const AGILITY_MS2: f64 = 1.5;
 /// Fixes further apart in time are not smoothed: there the noise is small beside the distance.
 const SMOOTHED_MS: i64 = 5000;
 const LEAST_NOISE_M: f64 = 0.3;
+/// From the median of magnitudes to the standard deviation of a normal distribution.
+const NORMAL_OF_MEDIAN: f64 = 1.4826;
+/// A bend is half the second difference: its deviation is √6 / 2 times that of the noise.
+const BEND_OF_NOISE: f64 = 1.224_744_871;
 const MOST_NOISE_M: f64 = 15.0;
 /// A straight line across a hole shorter than this is drift, m.
 const LEAST_CHORD_M: f64 = 50.0;
@@ -137,10 +141,13 @@ fn noise(seconds: &[f64], axis: &[f64]) -> f64 {
         return 0.0;
     }
     let middle = bends.len() / 2;
+    // Below the least noise that counts, how far below does not matter.
+    let small = |bend: &&f64| **bend < 0.9 * LEAST_NOISE_M * BEND_OF_NOISE / NORMAL_OF_MEDIAN;
+    if bends.iter().filter(small).count() > middle {
+        return 0.0;
+    }
     let (_, median, _) = bends.select_nth_unstable_by(middle, f64::total_cmp);
-    // The bend is half the second difference: its deviation is √6 / 2 times that of the noise. 1.4826: from the median
-    // of magnitudes to the standard deviation of a normal distribution.
-    *median * 1.4826 / (6.0_f64.sqrt() / 2.0)
+    *median * NORMAL_OF_MEDIAN / (6.0_f64.sqrt() / 2.0)
 }
 
 /// State of the filter at a fix: position and velocity of each axis, and the covariance, which the axes share.

@@ -107,7 +107,8 @@ impl Car {
             } else {
                 self.rng.random_range(5.0..28.0)
             };
-            self.pedal_ms2 = self.rng.random_range(0.8..4.2);
+            let hardest = if self.rng.random_bool(0.05) { 4.2 } else { 2.2 };
+            self.pedal_ms2 = self.rng.random_range(0.8..hardest);
         } else if self.turn_deg == 0.0 && self.speed_ms < 14.0 && self.rng.random_bool(0.03) {
             self.turn_deg = if self.rng.random_bool(0.5) { 90.0 } else { -90.0 };
         }

@@ -95,7 +95,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the benchmark on a world of its own.
 pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
-    let span = TimeDelta::seconds(i64::from(plan.trip_s)) * plan.trips as i32 + BETWEEN * plan.trips as i32;
+    let span = (TimeDelta::seconds(i64::from(plan.trip_s)) + BETWEEN) * plan.trips as i32;
     let start = EventTime::new(world.parts.clock.now() - span);
     eprintln!("registering {} vehicles …", plan.vehicles);
     let fleet = world.insure(plan.vehicles, start.utc().date_naive()).await?;
@@ -151,8 +151,10 @@ impl Outcome {
             census.trips == trips && census.trip_samples == samples && census.dirty == 0,
             "drove {trips} trips of {samples} samples, found {census:?}"
         );
+        // An hour in town is more than enough to be scored by; less may be too little.
+        let scored = plan.trips * plan.trip_s >= 3600;
         ensure!(
-            census.scores >= plan.vehicles as i64 && census.premiums >= plan.vehicles as i64,
+            census.premiums >= plan.vehicles as i64 && (!scored || census.scores >= plan.vehicles as i64),
             "{} drivers and policies, found {census:?}",
             plan.vehicles
         );

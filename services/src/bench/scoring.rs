@@ -20,7 +20,7 @@ use odograph_domain::{
 use odograph_scoring::features::{SampleFrame, TripInput, TripMeta, features};
 
 use super::{
-    drive::{Car, raw},
+    drive::{Car, Second, raw},
     world::TIME_ZONE,
 };
 
@@ -50,13 +50,15 @@ const FIRST_MS: i64 = 1_778_263_200_000;
 const BETWEEN_TRIPS: TimeDelta = TimeDelta::hours(5);
 const BETWEEN_CARS: TimeDelta = TimeDelta::seconds(37);
 
-/// Only what is compared: position, speed and acceleration.
-fn bare(full: Sample) -> Sample {
-    let mut sample = Sample::at(full.ts);
-    (sample.lat, sample.lon, sample.speed_kmh) = (full.lat, full.lon, full.speed_kmh);
-    sample.accel_x_ms2 = full.accel_x_ms2;
-    sample.accel_y_ms2 = full.accel_y_ms2;
-    sample.accel_z_ms2 = full.accel_z_ms2;
+/// Only what is compared: position, speed and acceleration. Not rounded as devices do, which would put many values exactly
+/// on a threshold, where another implementation's last digit decides.
+fn bare(at: EventTime, seen: &Second) -> Sample {
+    let mut sample = Sample::at(at);
+    (sample.lat, sample.lon) = (Some(seen.lat), Some(seen.lon));
+    sample.speed_kmh = Some(seen.speed_kmh);
+    sample.accel_x_ms2 = Some(seen.accel_x_ms2);
+    sample.accel_y_ms2 = Some(seen.accel_y_ms2);
+    sample.accel_z_ms2 = Some(seen.accel_z_ms2);
     sample
 }
 
@@ -67,7 +69,10 @@ fn drives(plan: &Plan) -> Result<Vec<Vec<RawSample>>> {
         let mut car = Car::new(plan.seed, vehicle as u64);
         for trip in 0..plan.trips {
             let start = first + BETWEEN_CARS * vehicle as i32 + BETWEEN_TRIPS * trip as i32;
-            drives.push(raw(car.trip(start, plan.trip_s).into_iter().map(bare).collect()));
+            let at = |second: u32| start + TimeDelta::seconds(i64::from(second));
+            drives.push(raw((0..plan.trip_s)
+                .map(|second| bare(at(second), &car.drive()))
+                .collect()));
         }
     }
     Ok(drives)

@@ -64,13 +64,13 @@ pub(super) struct Reads {
 
 #[derive(Debug, Args)]
 pub(super) struct Ingest {
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     vehicles: u32,
     /// Trips each vehicle drives.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     trips: u32,
     /// Seconds of a trip, one sample each.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(60..=86_400))]
+    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u32).range(60..=86_400))]
     seconds: u32,
     /// Samples in a batch.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
