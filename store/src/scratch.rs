@@ -128,6 +128,16 @@ impl PayloadTable {
 }
 
 impl WorkerStore {
+    /// Windows of a tenant that are still to be derived.
+    pub async fn dirty_left(&self, tenant: TenantId) -> Result<u64> {
+        let mut tx = self.store.begin(Scope::Worker(&[tenant])).await?;
+        let left = sqlx::query_scalar!(r#"SELECT count(*) AS "left!" FROM dirty_window WHERE tenant_id = $1"#, tenant.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        u64::try_from(left).map_err(StoreError::corrupt)
+    }
+
     /// Counts all that a tenant's telemetry has come to.
     pub async fn census(&self, tenant: TenantId) -> Result<Census> {
         let mut tx = self.store.begin(Scope::Worker(&[tenant])).await?;

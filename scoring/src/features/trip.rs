@@ -173,9 +173,8 @@ impl Times {
     fn of(x: &TripColumns<'_>, moved: &[f64], sensed: Option<&Sensed>, zone: Tz) -> Self {
         let mut times = Self::default();
         let mut clock = LocalClock::new(zone);
-        for row in 1..x.t_ms.len() {
+        for (row, &metres) in moved.iter().enumerate().skip(1) {
             let dt = x.t_ms[row] - x.t_ms[row - 1];
-            let metres = moved[row];
             if dt <= 0 || metres.is_nan() {
                 continue;
             }

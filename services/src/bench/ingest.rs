@@ -242,12 +242,7 @@ async fn measure(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since: In
     progresses(|| async { Ok(batches.saturating_sub(meter.commit_us.count())) }).await?;
     let ingested = since.elapsed();
     let worker = world.parts.store.worker();
-    progresses(|| async {
-        Ok(worker
-            .due_count(world.parts.clock.now(), Some(world.tenant), true)
-            .await?)
-    })
-    .await?;
+    progresses(|| async { Ok(worker.dirty_left(world.tenant).await?) }).await?;
     Ok((ingested, since.elapsed()))
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use futures_util::future::try_join_all;
 use odograph_domain::{
+    correction::{Cause, Why},
     features::TripFeatures,
     id::{IdSource as _, TripId, VehicleId, WorkerId},
     intake::DirtyWindow,
@@ -256,6 +257,7 @@ async fn mark_dirty(world: &World, plan: &Plan, fleet: &[Insured], first_day: Na
         window,
         due_at: now,
         at_once: true,
+        cause: Cause::of(Why::NewData),
     });
     let writes = Writes {
         dirty: dirty.collect(),

@@ -184,6 +184,8 @@ fn sums(found: &[TripFeatures]) -> BTreeMap<&'static str, f64> {
     sums
 }
 
+type Reader = fn(&Sample) -> Option<f64>;
+
 /// One file a column, little-endian, without a header.
 fn write(folder: &Path, plan: &Plan, drives: &[Vec<RawSample>]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -198,7 +200,7 @@ fn write(folder: &Path, plan: &Plan, drives: &[Vec<RawSample>]) -> Result<()> {
     column("vehicle.i64", &|trip, _| ((trip / plan.trips) as i64).to_le_bytes())?;
     column("trip.i64", &|trip, _| (trip as i64).to_le_bytes())?;
     column("ts_ms.i64", &|_, raw| raw.sample.ts.millis().to_le_bytes())?;
-    let numbers: [(&str, fn(&Sample) -> Option<f64>); 6] = [
+    let numbers: [(&str, Reader); 6] = [
         ("lat.f64", |s| s.lat),
         ("lon.f64", |s| s.lon),
         ("speed_kmh.f64", |s| s.speed_kmh),
