@@ -201,7 +201,7 @@ async fn store_due(
             drivers: [fleet[number].driver].into(),
         };
         tx.put_trips(&[], &records).await?;
-        charge::charge(pipeline, &mut tx, &context, &changes).await?;
+        charge::charge(pipeline, &mut tx, &context, &changes, true).await?;
         tx.commit(None).await?;
     }
     Ok(())
