@@ -131,9 +131,12 @@ impl WorkerStore {
     /// Windows of a tenant that are still to be derived.
     pub async fn dirty_left(&self, tenant: TenantId) -> Result<u64> {
         let mut tx = self.store.begin(Scope::Worker(&[tenant])).await?;
-        let left = sqlx::query_scalar!(r#"SELECT count(*) AS "left!" FROM dirty_window WHERE tenant_id = $1"#, tenant.uuid())
-            .fetch_one(&mut *tx)
-            .await?;
+        let left = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "left!" FROM dirty_window WHERE tenant_id = $1"#,
+            tenant.uuid()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         tx.commit().await?;
         u64::try_from(left).map_err(StoreError::corrupt)
     }
