@@ -160,7 +160,8 @@ pub fn advance(
     let Some(last) = samples.last() else {
         return (state, Vec::new());
     };
-    state.watermark = state.watermark.max(Some(last.sample.ts));
+    let seen_until = state.watermark;
+    state.watermark = seen_until.max(Some(last.sample.ts));
 
     let mut windows: Vec<(Window, Why)> = Vec::new();
     let mut at_once = false;
@@ -187,6 +188,9 @@ pub fn advance(
         .filter(|at| !late(*at))
         .collect();
     windows.extend(runs(&fresh).into_iter().map(|window| (window, Why::NewData)));
+    // What follows also shows how what was last seen ended, however long ago that was.
+    let reached = seen_until.filter(|_| !fresh.is_empty());
+    windows.extend(reached.map(|at| (Window { from: at, to: at }, Why::NewData)));
 
     let parked = state
         .detectors
@@ -303,7 +307,7 @@ mod tests {
             })
             .collect();
         let late = (-year, 60, [Why::LateData].into(), 1);
-        let new = (60, 1, [Why::NewData].into(), 1);
+        let new = (59, 2, [Why::NewData].into(), 1);
         assert_eq!(told, [late, new]);
     }
 
@@ -343,6 +347,19 @@ mod tests {
             (dirty.window.from.millis(), dirty.window.to.millis()),
             (START_MS + 59_000, START_MS + 4_000_000)
         );
+    }
+
+    /// A trip that the hints took to be over long before the trip function does gets its end all the same.
+    #[test]
+    fn data_after_days_reaches_back_even_where_nothing_seemed_to_move() {
+        let state = VehicleState::new(VehicleId::from_uuid(Uuid::nil()));
+        let (state, _) = accept(state, &batch((0..60).map(|s| (s, 0.0))));
+        let (_, dirty) = accept(state, &batch([(86_400, 0.0)]));
+        let instants: Vec<_> = dirty
+            .iter()
+            .map(|dirty| dirty.window.from.millis() - START_MS)
+            .collect();
+        assert_eq!(instants, [59_000, 86_400_000]);
     }
 
     #[test]
