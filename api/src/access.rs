@@ -44,9 +44,11 @@ scopes! {
     VehiclesRead = "vehicles:read", "Read vehicles, their devices and who is assigned to them.";
     VehiclesWrite = "vehicles:write", "Register vehicles and devices, assign drivers.";
     DriversRead = "drivers:read", "Read drivers, without their identity.";
-    DriversWrite = "drivers:write", "Register drivers.";
+    DriversWrite = "drivers:write", "Register and change drivers.";
     /// Apart from `drivers:read`: most who look at driving have no need to know whose it is.
     DriversIdentity = "drivers:identity", "Give and read names, e-mail addresses and telephone numbers of drivers.";
+    FleetsRead = "fleets:read", "Read fleets, their groups, and what they drove.";
+    FleetsWrite = "fleets:write", "Make and change fleets and groups, and say which vehicles are in them.";
     PoliciesRead = "policies:read", "Read policies.";
     PoliciesWrite = "policies:write", "Write policies.";
     PlansRead = "plans:read", "Read rating plans.";
@@ -58,6 +60,29 @@ scopes! {
     PremiumsRead = "premiums:read", "Read usage days and premiums with their traces.";
     PremiumsWrite = "premiums:write", "Rate a period on demand, and quote.";
     DeadLettersRead = "deadletters:read", "Read what could not be used, and the counts of outcomes.";
+    DeadLettersWrite = "deadletters:write", "Send what could not be used again, or give it up.";
+    SettingsRead = "settings:read", "Read the tenant's settings.";
+    SettingsWrite = "settings:write", "Change the tenant's settings.";
+    /// Of operators' clients only, which have no other scopes.
+    TenantsRead = "tenants:read", "Read tenants and their clients; for operators of the platform.";
+    TenantsWrite = "tenants:write", "Create and change tenants and their clients; for operators of the platform.";
+}
+
+impl Scope {
+    /// Whether it is of the platform's operators, and no tenant's client can have it; else no operator's can.
+    pub const fn is_platform(self) -> bool {
+        matches!(self, Self::TenantsRead | Self::TenantsWrite)
+    }
+
+    /// Those a tenant's client can have.
+    pub fn of_tenants() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|scope| !scope.is_platform())
+    }
+
+    /// Those an operator's client can have.
+    pub fn of_operators() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|scope| scope.is_platform())
+    }
 }
 
 impl fmt::Display for Scope {
@@ -148,7 +173,6 @@ const fn post(path: &'static str, id: &'static str, access: Access) -> Operation
     operation_of(Verb::Post, path, id, access)
 }
 
-#[allow(dead_code)]
 const fn put(path: &'static str, id: &'static str, access: Access) -> Operation {
     operation_of(Verb::Put, path, id, access)
 }
@@ -157,7 +181,6 @@ const fn patch(path: &'static str, id: &'static str, access: Access) -> Operatio
     operation_of(Verb::Patch, path, id, access)
 }
 
-#[allow(dead_code)]
 const fn delete(path: &'static str, id: &'static str, access: Access) -> Operation {
     operation_of(Verb::Delete, path, id, access)
 }
@@ -176,6 +199,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/readyz", "get_readiness", Public),
     get("/openapi.json", "get_openapi", Public),
     post("/v1/telemetry/batches", "send_batch", needs(Scope::TelemetryWrite)),
+    post("/v1/telemetry/bulk", "send_batches", needs(Scope::TelemetryWrite)),
+    get(
+        "/v1/telemetry/messages/{message_id}",
+        "get_message",
+        needs(Scope::TelemetryWrite),
+    ),
     post("/v1/vehicles", "create_vehicle", needs(Scope::VehiclesWrite)),
     get("/v1/vehicles", "list_vehicles", needs(Scope::VehiclesRead)),
     get("/v1/vehicles/{vehicle}", "get_vehicle", needs(Scope::VehiclesRead)),
@@ -200,6 +229,73 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "list_devices",
         needs(Scope::VehiclesRead),
     ),
+    get(
+        "/v1/vehicles/{vehicle}/events",
+        "list_vehicle_events",
+        needs(Scope::TripsRead),
+    ),
+    get(
+        "/v1/vehicles/{vehicle}/events/{event_id}",
+        "get_vehicle_event",
+        Widened(Scope::TripsRead, Scope::TracksRead),
+    ),
+    post("/v1/fleets", "create_fleet", needs(Scope::FleetsWrite)),
+    get("/v1/fleets", "list_fleets", needs(Scope::FleetsRead)),
+    get("/v1/fleets/{fleet}", "get_fleet", needs(Scope::FleetsRead)),
+    patch("/v1/fleets/{fleet}", "update_fleet", needs(Scope::FleetsWrite)),
+    delete("/v1/fleets/{fleet}", "delete_fleet", needs(Scope::FleetsWrite)),
+    get(
+        "/v1/fleets/{fleet}/summary",
+        "get_fleet_summary",
+        needs(Scope::FleetsRead),
+    ),
+    get(
+        "/v1/fleets/{fleet}/vehicles",
+        "list_fleet_vehicles",
+        needs(Scope::FleetsRead),
+    ),
+    put(
+        "/v1/fleets/{fleet}/vehicles/{vehicle}",
+        "add_fleet_vehicle",
+        needs(Scope::FleetsWrite),
+    ),
+    delete(
+        "/v1/fleets/{fleet}/vehicles/{vehicle}",
+        "remove_fleet_vehicle",
+        needs(Scope::FleetsWrite),
+    ),
+    post("/v1/fleets/{fleet}/groups", "create_group", needs(Scope::FleetsWrite)),
+    get("/v1/fleets/{fleet}/groups", "list_groups", needs(Scope::FleetsRead)),
+    get(
+        "/v1/fleets/{fleet}/groups/{group}",
+        "get_group",
+        needs(Scope::FleetsRead),
+    ),
+    patch(
+        "/v1/fleets/{fleet}/groups/{group}",
+        "update_group",
+        needs(Scope::FleetsWrite),
+    ),
+    delete(
+        "/v1/fleets/{fleet}/groups/{group}",
+        "delete_group",
+        needs(Scope::FleetsWrite),
+    ),
+    get(
+        "/v1/fleets/{fleet}/groups/{group}/vehicles",
+        "list_group_vehicles",
+        needs(Scope::FleetsRead),
+    ),
+    put(
+        "/v1/fleets/{fleet}/groups/{group}/vehicles/{vehicle}",
+        "add_group_vehicle",
+        needs(Scope::FleetsWrite),
+    ),
+    delete(
+        "/v1/fleets/{fleet}/groups/{group}/vehicles/{vehicle}",
+        "remove_group_vehicle",
+        needs(Scope::FleetsWrite),
+    ),
     post(
         "/v1/drivers",
         "create_driver",
@@ -210,6 +306,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "/v1/drivers/{driver}",
         "get_driver",
         Widened(Scope::DriversRead, Scope::DriversIdentity),
+    ),
+    patch(
+        "/v1/drivers/{driver}",
+        "update_driver",
+        Widened(Scope::DriversWrite, Scope::DriversIdentity),
     ),
     get("/v1/drivers/{driver}/score", "get_score", needs(Scope::ScoresRead)),
     get("/v1/drivers/{driver}/scores", "list_scores", needs(Scope::ScoresRead)),
@@ -270,6 +371,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/v1/trips", "list_trips", needs(Scope::TripsRead)),
     get("/v1/trips/{trip}", "get_trip", needs(Scope::TripsRead)),
     get("/v1/trips/{trip}/track", "get_track", needs(Scope::TracksRead)),
+    get(
+        "/v1/trips/{trip}/events",
+        "list_trip_events",
+        Widened(Scope::TripsRead, Scope::TracksRead),
+    ),
+    get("/v1/events", "list_events", needs(Scope::TripsRead)),
     get("/v1/dead-letters", "list_dead_letters", needs(Scope::DeadLettersRead)),
     get(
         "/v1/dead-letters/{dead_letter}",
@@ -277,7 +384,53 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         // The payload can hold positions.
         Widened(Scope::DeadLettersRead, Scope::TracksRead),
     ),
+    post(
+        "/v1/dead-letters/resubmissions",
+        "resubmit_dead_letters",
+        needs(Scope::DeadLettersWrite),
+    ),
+    post(
+        "/v1/dead-letters/discards",
+        "discard_dead_letters",
+        needs(Scope::DeadLettersWrite),
+    ),
+    post(
+        "/v1/dead-letters/{dead_letter}/resubmission",
+        "resubmit_dead_letter",
+        needs(Scope::DeadLettersWrite),
+    ),
+    post(
+        "/v1/dead-letters/{dead_letter}/discard",
+        "discard_dead_letter",
+        needs(Scope::DeadLettersWrite),
+    ),
     get("/v1/outcomes", "get_outcomes", needs(Scope::DeadLettersRead)),
+    get("/v1/settings", "get_settings", needs(Scope::SettingsRead)),
+    patch("/v1/settings", "update_settings", needs(Scope::SettingsWrite)),
+    post("/v1/tenants", "create_tenant", needs(Scope::TenantsWrite)),
+    get("/v1/tenants", "list_tenants", needs(Scope::TenantsRead)),
+    get("/v1/tenants/{tenant}", "get_tenant", needs(Scope::TenantsRead)),
+    patch("/v1/tenants/{tenant}", "update_tenant", needs(Scope::TenantsWrite)),
+    post(
+        "/v1/tenants/{tenant}/clients",
+        "create_client",
+        needs(Scope::TenantsWrite),
+    ),
+    get(
+        "/v1/tenants/{tenant}/clients",
+        "list_clients",
+        needs(Scope::TenantsRead),
+    ),
+    patch(
+        "/v1/tenants/{tenant}/clients/{client}",
+        "update_client",
+        needs(Scope::TenantsWrite),
+    ),
+    post(
+        "/v1/tenants/{tenant}/clients/{client}/secret",
+        "rotate_client_secret",
+        needs(Scope::TenantsWrite),
+    ),
 ];
 
 /// What of the table answers at a route pattern to a method.
@@ -289,11 +442,14 @@ pub(crate) fn operation(method: &Method, pattern: &str) -> Option<&'static Opera
 
 /// The methods a route pattern answers to, as the `Allow` header wants them; empty where it is no route.
 pub(crate) fn allowed_methods(pattern: &str) -> String {
-    let methods: Vec<_> = OPERATIONS
+    let mut methods: Vec<_> = OPERATIONS
         .iter()
         .filter(|operation| operation.path == pattern)
         .map(|o| o.method.as_str())
         .collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
     methods.join(", ")
 }
 
@@ -331,6 +487,17 @@ mod tests {
             );
         }
         assert_eq!(used, Scope::ALL.iter().copied().collect());
+    }
+
+    #[test]
+    fn what_is_of_the_platform_is_under_its_own_paths_only() {
+        for operation in OPERATIONS {
+            let platform = operation.access.required().is_some_and(Scope::is_platform);
+            assert_eq!(platform, operation.path.starts_with("/v1/tenants"), "{}", operation.id);
+            if let Access::Widened(one, two) = operation.access {
+                assert_eq!(one.is_platform(), two.is_platform(), "{}", operation.id);
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod v1;
 
 pub use access::Scope;
 pub use auth::{
-    secret::{SecretError, hash_secret},
+    secret::{Randomness, RandomnessError, SecretError, hash_secret},
     token::{Grant, TokenError, TokenSigner},
 };
 pub use openapi::{openapi, openapi_json};

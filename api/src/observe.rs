@@ -7,7 +7,10 @@ use actix_web::{
     Error, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -23,13 +26,17 @@ use crate::{
 
 pub(crate) async fn observe(
     state: web::Data<ApiState>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(request.headers()).unwrap_or_else(|| state.ids.uuid().to_string());
     let method = request.method().clone();
     let pattern = gate::pattern(&request);
+    // What answers to GET answers to HEAD all the same (RFC 9110, section 9.3.2); the server leaves the body out.
+    if method == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
 
     // A handler that panics must not take the connection, nor the answer, with it.
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind();

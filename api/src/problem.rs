@@ -61,12 +61,14 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     Conflict = "conflict", CONFLICT, "It conflicts with what is there already";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It has been changed since";
+    PayloadErased = "payload_erased", GONE, "What was kept of it has been erased";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body is of a type that is not read here";
     InvalidBody = "invalid_body", UNPROCESSABLE_ENTITY, "A field of the body cannot be used";
     UnknownReference = "unknown_reference", UNPROCESSABLE_ENTITY, "The body names something that does not exist";
     UnknownVehicle = "unknown_vehicle", UNPROCESSABLE_ENTITY, "The batch names a vehicle that does not exist";
     TooManySamples = "too_many_samples", UNPROCESSABLE_ENTITY, "The batch has too many samples";
+    NotResubmittable = "not_resubmittable", UNPROCESSABLE_ENTITY, "What was kept of it cannot be sent again";
     NotRatable = "not_ratable", UNPROCESSABLE_ENTITY, "The period cannot be rated";
     TooManyFailures = "too_many_failures", TOO_MANY_REQUESTS, "Too many failed attempts";
     QueueFull = "queue_full", TOO_MANY_REQUESTS, "The queue is full";
@@ -201,6 +203,10 @@ impl Problem {
         self.0.code
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
@@ -250,6 +256,10 @@ impl From<StoreError> for Problem {
                 let detail = format!("the {kind} has another ETag by now, \"{revision}\": read it again");
                 Self::new(Code::PreconditionFailed, detail)
             }
+            StoreError::Erased { kind } => Self::new(
+                Code::PayloadErased,
+                format!("the {kind} has been erased: its key was destroyed with its subject, or it was discarded"),
+            ),
             // What the checks before let pass and the database does not hold, such as a made-up cursor far outside time. The
             // database's words carry the value, so they go to the log.
             StoreError::Invalid { detail, .. } => Self::new(

@@ -24,9 +24,11 @@ pub(crate) fn configure(config: &mut ServiceConfig, docs: &Docs) {
     config
         .configure(platform)
         .configure(people_and_vehicles)
+        .configure(fleets)
         .configure(insurance)
         .configure(driving)
-        .configure(intake);
+        .configure(intake)
+        .configure(administration);
     config.app_data(web::Data::new(docs.clone()));
     config.service(web::resource("/openapi.json").route(web::get().to(document)));
     config.service(web::resource("/docs").route(web::get().to(to_docs)));
@@ -73,7 +75,54 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
                 .route(web::post().to(drivers::create::handle))
                 .route(web::get().to(drivers::list::handle)),
         )
-        .service(web::resource("/v1/drivers/{driver}").route(web::get().to(drivers::get::handle)));
+        .service(
+            web::resource("/v1/drivers/{driver}")
+                .route(web::get().to(drivers::get::handle))
+                .route(web::patch().to(drivers::update::handle)),
+        );
+}
+
+fn fleets(config: &mut ServiceConfig) {
+    use v1::fleets::{self, groups, vehicles};
+    config
+        .service(
+            web::resource("/v1/fleets")
+                .route(web::post().to(fleets::create::handle))
+                .route(web::get().to(fleets::list::handle)),
+        )
+        .service(
+            web::resource("/v1/fleets/{fleet}")
+                .route(web::get().to(fleets::get::handle))
+                .route(web::patch().to(fleets::update::handle))
+                .route(web::delete().to(fleets::remove::handle)),
+        )
+        .service(web::resource("/v1/fleets/{fleet}/summary").route(web::get().to(fleets::summary::handle)))
+        .service(web::resource("/v1/fleets/{fleet}/vehicles").route(web::get().to(vehicles::list::handle)))
+        .service(
+            web::resource("/v1/fleets/{fleet}/vehicles/{vehicle}")
+                .route(web::put().to(vehicles::add::handle))
+                .route(web::delete().to(vehicles::remove::handle)),
+        )
+        .service(
+            web::resource("/v1/fleets/{fleet}/groups")
+                .route(web::post().to(groups::create::handle))
+                .route(web::get().to(groups::list::handle)),
+        )
+        .service(
+            web::resource("/v1/fleets/{fleet}/groups/{group}")
+                .route(web::get().to(groups::get::handle))
+                .route(web::patch().to(groups::update::handle))
+                .route(web::delete().to(groups::remove::handle)),
+        )
+        .service(
+            web::resource("/v1/fleets/{fleet}/groups/{group}/vehicles")
+                .route(web::get().to(groups::vehicles::list::handle)),
+        )
+        .service(
+            web::resource("/v1/fleets/{fleet}/groups/{group}/vehicles/{vehicle}")
+                .route(web::put().to(groups::vehicles::add::handle))
+                .route(web::delete().to(groups::vehicles::remove::handle)),
+        );
 }
 
 fn insurance(config: &mut ServiceConfig) {
@@ -124,8 +173,12 @@ fn insurance(config: &mut ServiceConfig) {
 }
 
 fn driving(config: &mut ServiceConfig) {
-    use v1::{scores, trips};
+    use v1::{events, scores, trips};
     config
+        .service(web::resource("/v1/events").route(web::get().to(events::list::handle)))
+        .service(web::resource("/v1/trips/{trip}/events").route(web::get().to(events::of_trip::handle)))
+        .service(web::resource("/v1/vehicles/{vehicle}/events").route(web::get().to(events::of_vehicle::handle)))
+        .service(web::resource("/v1/vehicles/{vehicle}/events/{event_id}").route(web::get().to(events::get::handle)))
         .service(web::resource("/v1/trips").route(web::get().to(trips::list::handle)))
         .service(web::resource("/v1/trips/{trip}").route(web::get().to(trips::get::handle)))
         .service(web::resource("/v1/trips/{trip}/track").route(web::get().to(trips::track::handle)))
@@ -137,9 +190,62 @@ fn intake(config: &mut ServiceConfig) {
     use v1::{dead_letters, outcomes, telemetry};
     config
         .service(web::resource("/v1/telemetry/batches").route(web::post().to(telemetry::send::handle)))
+        .service(web::resource("/v1/telemetry/bulk").route(web::post().to(telemetry::bulk::handle)))
+        .service(
+            web::resource("/v1/telemetry/messages/{message_id}").route(web::get().to(telemetry::status::handle)),
+        )
         .service(web::resource("/v1/dead-letters").route(web::get().to(dead_letters::list::handle)))
+        // Before what they would be the ids of.
+        .service(
+            web::resource("/v1/dead-letters/resubmissions")
+                .route(web::post().to(dead_letters::resubmit_many::handle)),
+        )
+        .service(
+            web::resource("/v1/dead-letters/discards").route(web::post().to(dead_letters::discard_many::handle)),
+        )
+        .service(
+            web::resource("/v1/dead-letters/{dead_letter}/resubmission")
+                .route(web::post().to(dead_letters::resubmit::handle)),
+        )
+        .service(
+            web::resource("/v1/dead-letters/{dead_letter}/discard")
+                .route(web::post().to(dead_letters::discard::handle)),
+        )
         .service(web::resource("/v1/dead-letters/{dead_letter}").route(web::get().to(dead_letters::get::handle)))
         .service(web::resource("/v1/outcomes").route(web::get().to(outcomes::get::handle)));
+}
+
+fn administration(config: &mut ServiceConfig) {
+    use v1::{
+        settings,
+        tenants::{self, clients},
+    };
+    config
+        .service(
+            web::resource("/v1/settings")
+                .route(web::get().to(settings::get::handle))
+                .route(web::patch().to(settings::update::handle)),
+        )
+        .service(
+            web::resource("/v1/tenants")
+                .route(web::post().to(tenants::create::handle))
+                .route(web::get().to(tenants::list::handle)),
+        )
+        .service(
+            web::resource("/v1/tenants/{tenant}")
+                .route(web::get().to(tenants::get::handle))
+                .route(web::patch().to(tenants::update::handle)),
+        )
+        .service(
+            web::resource("/v1/tenants/{tenant}/clients")
+                .route(web::post().to(clients::create::handle))
+                .route(web::get().to(clients::list::handle)),
+        )
+        .service(web::resource("/v1/tenants/{tenant}/clients/{client}").route(web::patch().to(clients::update::handle)))
+        .service(
+            web::resource("/v1/tenants/{tenant}/clients/{client}/secret")
+                .route(web::post().to(clients::rotate::handle)),
+        );
 }
 
 /// `GET /openapi.json`

@@ -7,6 +7,7 @@ use odograph_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::auth::{
+    secret::Randomness,
     throttle::Throttle,
     token::{Grant, TokenError, TokenSigner},
 };
@@ -57,6 +58,7 @@ pub struct ApiState {
     pub rater: Arc<dyn Rater>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    pub randomness: Arc<dyn Randomness>,
     pub signer: TokenSigner,
     /// `iss` of the tokens: the URL the API is reached by, such as `https://api.example.com`.
     pub issuer: String,
@@ -86,6 +88,7 @@ pub struct ApiParts {
     pub rater: Arc<dyn Rater>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    pub randomness: Arc<dyn Randomness>,
     pub signer: TokenSigner,
     pub issuer: String,
 }
@@ -107,6 +110,7 @@ impl ApiState {
             rater,
             clock,
             ids,
+            randomness,
             signer,
             issuer,
         } = parts;
@@ -116,6 +120,7 @@ impl ApiState {
             rater,
             clock,
             ids,
+            randomness,
             signer,
             issuer,
             token_ttl: Duration::from_secs(600),

@@ -10,7 +10,7 @@ use crate::{
     batch::{BatchId, Impact, RawSample},
     correction::Cause,
     envelope::{Header, Source},
-    id::{ClientId, DeviceId, DriverId, MessageId, PolicyId, TenantId, VehicleId},
+    id::{ClientId, DeadLetterId, DeviceId, DriverId, MessageId, PolicyId, TenantId, VehicleId},
     policy::Product,
     settings::TenantSettings,
     time::{EventTime, ReceivedAt, Window},
@@ -130,6 +130,8 @@ pub struct NewDeadLetter {
     /// Stored encrypted; what may not be kept is already gone.
     pub payload: Vec<u8>,
     pub received_at: ReceivedAt,
+    /// The dead letter its message was, if it was one.
+    pub resubmission_of: Option<DeadLetterId>,
 }
 
 /// The live state of a vehicle: how far its data reaches, and each detector's own state.
@@ -229,6 +231,7 @@ impl NewDeadLetter {
             samples,
             payload,
             received_at: header.received_at,
+            resubmission_of: header.resubmission_of,
         }
     }
 }

@@ -59,12 +59,12 @@ pub fn judge(
     }
     let mut sorter = Sorter::new(header, decoded, context, drivers);
     let batch_driver = decoded.driver.as_deref().and_then(|name| drivers.get(name)).copied();
-    for sample in decoded.samples.iter() {
+    for (place, sample) in decoded.samples.iter().enumerate() {
         match sample {
-            Ok(sample) => sorter.sample(sample, batch_driver),
+            Ok(sample) => sorter.sample(place, sample, batch_driver),
             Err(bad) => {
                 let value = scrub_raw(&bad.raw, &|_| sorter.allowed(bad.ts));
-                sorter.reject(bad.reason.as_str(), bad.ts, bad.detail.clone(), value);
+                sorter.reject(place, bad.reason.as_str(), bad.ts, bad.detail.clone(), value);
             }
         }
     }
@@ -96,9 +96,32 @@ struct Sorter<'a> {
 /// Rejects of one subject for one reason: one dead letter, as a batch that can be read again.
 #[derive(Default)]
 struct Rejects {
+    /// Of the first.
     detail: String,
+    /// Where the samples were in the batch, from 0.
+    places: Vec<usize>,
     samples: Vec<Value>,
     impacts: Vec<Value>,
+}
+
+impl Rejects {
+    /// What was wrong with the first, how many there are, and where the first few were in the batch.
+    fn told(&self) -> String {
+        const MOST: usize = 5;
+        let (detail, impacts) = (&self.detail, self.impacts.len());
+        let places: Vec<String> = self.places.iter().take(MOST).map(usize::to_string).collect();
+        let mut places = places.join(", ");
+        if self.places.len() > MOST {
+            places = format!("{places} and {} more", self.places.len() - MOST);
+        }
+        match (self.places.len(), impacts) {
+            (0, 1) => format!("{detail} (impact)"),
+            (0, impacts) => format!("{detail} ({impacts} impacts)"),
+            (1, 0) => format!("{detail} (sample {places})"),
+            (samples, 0) => format!("{detail} ({samples} samples: {places})"),
+            (samples, impacts) => format!("{detail} ({samples} samples: {places}; {impacts} impacts)"),
+        }
+    }
 }
 
 impl<'a> Sorter<'a> {
@@ -135,14 +158,14 @@ impl<'a> Sorter<'a> {
         driver.map_or(Subject::Vehicle(self.context.vehicle), Subject::Driver)
     }
 
-    fn sample(&mut self, sample: &Sample, batch_driver: Option<DriverId>) {
+    fn sample(&mut self, place: usize, sample: &Sample, batch_driver: Option<DriverId>) {
         let allowed = self.allowed(Some(sample.ts));
         let value = || scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &|_| allowed);
         let accept = &self.context.settings.accept;
         if let Err(rejected) = validate(sample, self.header.received_at, self.header.source, accept) {
             let detail = kept_detail(&rejected, allowed);
             let value = value();
-            return self.reject(rejected.reason.as_str(), Some(sample.ts), detail, value);
+            return self.reject(place, rejected.reason.as_str(), Some(sample.ts), detail, value);
         }
         let named = match sample_driver(sample) {
             None => batch_driver,
@@ -151,7 +174,8 @@ impl<'a> Sorter<'a> {
                 None => {
                     let detail = "driver: wanted an id or reference of a driver".to_owned();
                     let value = value();
-                    return self.reject(MessageRejection::UnknownDriver.as_str(), Some(sample.ts), detail, value);
+                    let reason = MessageRejection::UnknownDriver.as_str();
+                    return self.reject(place, reason, Some(sample.ts), detail, value);
                 }
             },
         };
@@ -195,9 +219,11 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn reject(&mut self, reason: &str, ts: Option<EventTime>, detail: String, sample: Value) {
+    fn reject(&mut self, place: usize, reason: &str, ts: Option<EventTime>, detail: String, sample: Value) {
         self.tally.reject(reason, 1);
-        self.rejects(reason, ts, detail).samples.push(sample);
+        let rejects = self.rejects(reason, ts, detail);
+        rejects.places.push(place);
+        rejects.samples.push(sample);
     }
 
     fn reject_impact(&mut self, ts: Option<EventTime>, detail: String, raw: &serde_json::value::RawValue) {
@@ -231,12 +257,7 @@ impl<'a> Sorter<'a> {
             .rejects
             .into_iter()
             .map(|((subject, reason), rejects)| {
-                let more = (rejects.samples.len() + rejects.impacts.len()).saturating_sub(1);
-                let detail = if more == 0 {
-                    rejects.detail
-                } else {
-                    format!("{} (and {more} more)", rejects.detail)
-                };
+                let detail = rejects.told();
                 let samples = rejects.samples.len() as u32;
                 let mut payload = envelope_json(self.decoded);
                 payload.insert("samples".to_owned(), Value::Array(rejects.samples));
@@ -308,7 +329,8 @@ fn kept_detail(rejected: &Rejected, behaviour_allowed: bool) -> String {
     if behaviour_allowed || may_always_be_kept(rejected.field) {
         rejected.detail.clone()
     } else {
-        format!("{}: {} (the value may not be kept)", rejected.field, rejected.reason)
+        let wanted = rejected.detail.split(", got ").next().unwrap_or_default();
+        format!("{wanted}, got a value outside of that, which may not be kept")
     }
 }
 

@@ -86,7 +86,7 @@ fn out_of_range(field: &'static str, value: f64, wanted: RangeInclusive<f64>, re
     Rejected { reason, field, detail }
 }
 
-/// Lateness is not judged for an import: backfill is an operator's deliberate act.
+/// Lateness is not judged for an import or a resubmission: each is an operator's deliberate act.
 pub fn validate(
     sample: &Sample,
     received_at: ReceivedAt,
@@ -95,7 +95,7 @@ pub fn validate(
 ) -> Result<(), Rejected> {
     validate_time(sample.ts, received_at, source, accept)?;
     if let Some(field) = first_not_finite(sample) {
-        let detail = format!("{field}: wanted a finite number");
+        let detail = format!("{field}: wanted a finite number, got one that is not");
         return Err(Rejected {
             reason: SampleRejection::NotFinite,
             field,
@@ -132,7 +132,11 @@ pub fn validate(
     if let Some(codes) = &sample.dtc
         && (codes.len() > CODES || codes.iter().any(|code| code.chars().count() > CODE_CHARACTERS))
     {
-        let detail = format!("dtc: wanted at most {CODES} codes of at most {CODE_CHARACTERS} characters");
+        let longest = codes.iter().map(|code| code.chars().count()).max().unwrap_or(0);
+        let detail = format!(
+            "dtc: wanted at most {CODES} codes of at most {CODE_CHARACTERS} characters, got {} of up to {longest}",
+            codes.len()
+        );
         return Err(Rejected {
             reason: SampleRejection::ValueOutOfRange,
             field: "dtc",
@@ -167,7 +171,8 @@ fn validate_time(
         let detail = format!("ts: wanted at most {skew} s after arrival at {received_at}, got {ts}");
         return rejected(SampleRejection::Future, detail);
     }
-    if source != Source::Import && -ahead > TimeDelta::days(i64::from(accept.lateness_days)) {
+    let deliberate = matches!(source, Source::Import | Source::Resubmission);
+    if !deliberate && -ahead > TimeDelta::days(i64::from(accept.lateness_days)) {
         let days = accept.lateness_days;
         let detail = format!("ts: wanted at most {days} days before arrival at {received_at}, got {ts}");
         return rejected(SampleRejection::TooLate, detail);
@@ -185,7 +190,7 @@ pub fn validate_impact(
     validate_time(impact.trigger_ts, received_at, source, accept)?;
     let beyond = |rows: &[[f64; 3]], most: f64| rows.iter().flatten().any(|value| value.abs() > most);
     if beyond(&impact.accel_ms2, 5_000.0) {
-        let detail = "accel_ms2: wanted -5000 to 5000".to_owned();
+        let detail = "accel_ms2: wanted -5000 to 5000, got a value outside of that".to_owned();
         return Err(Rejected {
             reason: SampleRejection::AccelerationOutOfRange,
             field: "accel_x_ms2",
@@ -193,7 +198,7 @@ pub fn validate_impact(
         });
     }
     if impact.gyro_rads.as_ref().is_some_and(|rows| beyond(rows, 1_000.0)) {
-        let detail = "gyro_rads: wanted -1000 to 1000".to_owned();
+        let detail = "gyro_rads: wanted -1000 to 1000, got a value outside of that".to_owned();
         return Err(Rejected {
             reason: SampleRejection::RotationOutOfRange,
             field: "gyro_x_rads",

@@ -7,6 +7,7 @@ pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod fleet;
+mod housekeeping;
 pub mod import;
 pub mod logging;
 pub mod meter;

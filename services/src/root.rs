@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use odograph_api::{ApiParts, ApiState, TokenSigner};
+use odograph_api::{ApiParts, ApiState, Randomness, RandomnessError, TokenSigner};
 use odograph_domain::{
     clock::Clock,
     id::{IdSource, TenantId},
@@ -38,6 +38,16 @@ impl IdSource for System {
     #[expect(clippy::disallowed_methods, reason = "the composition root is where ids come from")]
     fn uuid(&self) -> Uuid {
         Uuid::now_v7()
+    }
+}
+
+impl Randomness for System {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the composition root is where randomness comes from"
+    )]
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError> {
+        getrandom::fill(bytes).map_err(|error| RandomnessError(error.to_string()))
     }
 }
 
@@ -227,6 +237,7 @@ impl Parts {
             rater: Arc::new(PlanRater),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
+            randomness: Arc::new(System),
             signer: self.signer()?,
             issuer: url.to_owned(),
         });

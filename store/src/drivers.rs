@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use odograph_domain::{
-    id::{DriverId, ExternalRef, IdOrRef, TenantId},
+    id::{DriverId, ExternalRef, FleetId, GroupId, IdOrRef, TenantId},
     intake::Subject,
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
     session::Caller,
-    tenant::{TenantStore, given, reference},
+    tenant::{TenantStore, given, reference, unchanged_since},
 };
 
 /// Personal data, stored encrypted with the driver's key.
@@ -44,12 +44,26 @@ pub struct DriverRecord {
     pub id: DriverId,
     pub external_ref: Option<ExternalRef>,
     pub created_at: DateTime<Utc>,
+    /// Grows with each change, of the identity too.
+    pub revision: i32,
+}
+
+/// Which drivers; every condition that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DriverFilter {
+    /// What the reference begins with.
+    pub reference_prefix: Option<String>,
+    /// Assigned at present to a vehicle of this fleet.
+    pub fleet: Option<FleetId>,
+    /// Assigned at present to a vehicle of this group.
+    pub group: Option<GroupId>,
 }
 
 struct DriverRow {
     id: Uuid,
     external_ref: Option<String>,
     created_at: DateTime<Utc>,
+    revision: i32,
 }
 
 impl DriverRow {
@@ -59,6 +73,7 @@ impl DriverRow {
             id: self.id.into(),
             external_ref,
             created_at: self.created_at,
+            revision: self.revision,
         })
     }
 }
@@ -86,6 +101,7 @@ impl TenantStore {
             id,
             external_ref: new.external_ref,
             created_at: caller.now,
+            revision: 1,
         })
     }
 
@@ -94,7 +110,8 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
             DriverRow,
-            "SELECT id, external_ref, created_at FROM driver WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
+            "SELECT id, external_ref, created_at, revision FROM driver
+             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
             self.tenant_id().uuid(),
             id,
             external_ref,
@@ -107,16 +124,35 @@ impl TenantStore {
 
     /// In the order they were made.
     pub async fn drivers(&self, page: Page) -> Result<Listed<DriverRecord>> {
+        self.find_drivers(DriverFilter::default(), page).await
+    }
+
+    /// In the order they were made.
+    pub async fn find_drivers(&self, filter: DriverFilter, page: Page) -> Result<Listed<DriverRecord>> {
+        let caller = self.caller();
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             DriverRow,
-            "SELECT id, external_ref, created_at FROM driver
-             WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3))
-             ORDER BY created_at, id LIMIT $4",
-            self.tenant_id().uuid(),
+            "SELECT d.id, d.external_ref, d.created_at, d.revision FROM driver d
+             WHERE d.tenant_id = $1 AND ($2::timestamptz IS NULL OR (d.created_at, d.id) > ($2, $3))
+               AND ($5::text IS NULL OR starts_with(d.external_ref, $5))
+               AND ($6::uuid IS NULL OR EXISTS (SELECT FROM assignment a
+                   JOIN fleet_vehicle f ON f.tenant_id = a.tenant_id AND f.vehicle_id = a.vehicle_id
+                   WHERE a.tenant_id = d.tenant_id AND a.driver_id = d.id AND f.fleet_id = $6
+                     AND a.starts_at <= $8 AND (a.ends_at IS NULL OR a.ends_at > $8)))
+               AND ($7::uuid IS NULL OR EXISTS (SELECT FROM assignment a
+                   JOIN group_vehicle g ON g.tenant_id = a.tenant_id AND g.vehicle_id = a.vehicle_id
+                   WHERE a.tenant_id = d.tenant_id AND a.driver_id = d.id AND g.group_id = $7
+                     AND a.starts_at <= $8 AND (a.ends_at IS NULL OR a.ends_at > $8)))
+             ORDER BY d.created_at, d.id LIMIT $4",
+            caller.tenant.uuid(),
             page.at(),
             page.id(),
             page.fetch(),
+            filter.reference_prefix,
+            filter.fleet.map(FleetId::uuid),
+            filter.group.map(GroupId::uuid),
+            caller.now,
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -125,6 +161,54 @@ impl TenantStore {
         Ok(Listed::cut(&page, items, |driver: &DriverRecord| {
             (driver.created_at, driver.id.uuid())
         }))
+    }
+
+    /// Applies `change` to the driver's reference and, where it is given, `identity` to who the driver is (`None`: nothing
+    /// is known or kept). `expected` as in [`TenantStore::update_vehicle`].
+    pub async fn update_driver(
+        &self,
+        driver: &IdOrRef<DriverId>,
+        expected: Option<&[i32]>,
+        change: impl FnOnce(&mut DriverRecord),
+        identity: Option<impl FnOnce(&mut Option<Identity>)>,
+    ) -> Result<DriverRecord> {
+        let caller = self.caller();
+        let (id, external_ref) = given(driver);
+        let mut tx = self.begin().await?;
+        let row = sqlx::query_as!(
+            DriverRow,
+            "SELECT id, external_ref, created_at, revision FROM driver
+             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3) FOR NO KEY UPDATE",
+            caller.tenant.uuid(),
+            id,
+            external_ref,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let before = row.ok_or(StoreError::NotFound { kind: "driver" })?.read()?;
+        unchanged_since("driver", before.revision, expected)?;
+        let mut record = before.clone();
+        change(&mut record);
+        (record.id, record.created_at, record.revision) = (before.id, before.created_at, before.revision);
+        let mut renamed = record != before;
+        if let Some(identity) = identity {
+            renamed |= change_identity(&mut tx, &caller, record.id, identity).await?;
+        }
+        if renamed {
+            record.revision += 1;
+            sqlx::query!(
+                "UPDATE driver SET external_ref = $3, revision = $4 WHERE tenant_id = $1 AND id = $2",
+                caller.tenant.uuid(),
+                record.id.uuid(),
+                record.external_ref.as_ref().map(ExternalRef::as_str),
+                record.revision,
+            )
+            .execute(&mut *tx)
+            .await?;
+            caller.audit(&mut tx, "update", "driver", record.id.uuid()).await?;
+        }
+        tx.commit().await?;
+        Ok(record)
     }
 
     pub async fn resolve_driver(&self, given: &str) -> Result<Option<DriverId>> {
@@ -139,20 +223,8 @@ impl TenantStore {
         let caller = self.caller();
         let mut tx = self.begin().await?;
         known_driver(&mut tx, caller.tenant, &IdOrRef::Id(driver)).await?;
-        let row = sqlx::query!(
-            "SELECT key_id, sealed FROM driver_identity WHERE tenant_id = $1 AND driver_id = $2",
-            caller.tenant.uuid(),
-            driver.uuid(),
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let mut identity = None;
-        if let Some(row) = row {
-            let mut keys = existing_keys(&mut tx, caller.master, caller.tenant, &[row.key_id]).await?;
-            if let Some(key) = keys.remove(&row.key_id).flatten() {
-                let plain = key.open(&context(caller.tenant, driver), &row.sealed)?;
-                identity = Some(serde_json::from_slice(&plain).map_err(StoreError::corrupt)?);
-            }
+        let (there, identity) = read_identity(&mut tx, &caller, driver).await?;
+        if there {
             caller.audit(&mut tx, "read", "driver_identity", driver.uuid()).await?;
         }
         tx.commit().await?;
@@ -178,6 +250,62 @@ fn context(tenant: TenantId, driver: DriverId) -> Vec<u8> {
         driver.uuid().as_bytes(),
     ]
     .concat()
+}
+
+/// Whether anything is stored, and what it says; that may have been erased.
+async fn read_identity(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    driver: DriverId,
+) -> Result<(bool, Option<Identity>)> {
+    let row = sqlx::query!(
+        "SELECT key_id, sealed FROM driver_identity WHERE tenant_id = $1 AND driver_id = $2",
+        caller.tenant.uuid(),
+        driver.uuid(),
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else {
+        return Ok((false, None));
+    };
+    let mut keys = existing_keys(conn, caller.master, caller.tenant, &[row.key_id]).await?;
+    let Some(key) = keys.remove(&row.key_id).flatten() else {
+        return Ok((true, None));
+    };
+    let plain = key.open(&context(caller.tenant, driver), &row.sealed)?;
+    Ok((true, Some(serde_json::from_slice(&plain).map_err(StoreError::corrupt)?)))
+}
+
+/// Whether that changed anything.
+async fn change_identity(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    driver: DriverId,
+    change: impl FnOnce(&mut Option<Identity>),
+) -> Result<bool> {
+    let (there, before) = read_identity(conn, caller, driver).await?;
+    let mut identity = before.clone();
+    change(&mut identity);
+    // One that says nothing is none.
+    let identity = identity.filter(|identity| *identity != Identity::default());
+    if identity == before {
+        return Ok(false);
+    }
+    match identity {
+        Some(identity) => put_identity(conn, caller, driver, &identity).await?,
+        None if there => {
+            sqlx::query!(
+                "DELETE FROM driver_identity WHERE tenant_id = $1 AND driver_id = $2",
+                caller.tenant.uuid(),
+                driver.uuid(),
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+        None => {}
+    }
+    caller.audit(conn, "write", "driver_identity", driver.uuid()).await?;
+    Ok(true)
 }
 
 async fn put_identity(

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The worker's lease has gone to another: nothing it does may be kept.
     #[error("the partition's lease has gone to another worker")]
     Fenced,
+    /// Its key was destroyed with its subject, or it was given up.
+    #[error("the {kind} has been erased")]
+    Erased { kind: &'static str },
     #[error("encryption: {0}")]
     Crypto(String),
     /// Trying again may help: the connection, a deadlock, a full pool.
@@ -45,6 +48,7 @@ impl StoreError {
             Self::Invalid { .. } => "a value that cannot be stored",
             Self::Corrupt { .. } => "a stored row that does not read",
             Self::Fenced => "lease lost",
+            Self::Erased { .. } => "erased",
             Self::Crypto(_) => "encryption",
             Self::Unavailable(_) => "database unavailable",
             Self::Database(_) => "database refused a statement",
@@ -118,13 +122,12 @@ fn conflict(constraint: Option<&str>, message: &str) -> StoreError {
         "policy_tenant_id_external_ref_key" => known("policy", TAKEN),
         "fleet_tenant_id_external_ref_key" => known("fleet", TAKEN),
         "vehicle_group_tenant_id_fleet_id_name_key" => known("group", "the fleet has a group of this name"),
-        "fleet_vehicle_pkey" => known("fleet", "the vehicle is in a fleet already"),
-        "group_vehicle_pkey" => known("group", "the vehicle is in the group already"),
+        "vehicle_group_tenant_id_external_ref_key" => known("group", TAKEN),
         "group_vehicle_tenant_id_fleet_id_vehicle_id_fkey" => known("group", "the vehicle is not in the group's fleet"),
         "rating_plan_tenant_id_name_key" => known("rating_plan", "the name is taken"),
         "rating_plan_version_pkey" => known("rating_plan", "the version was made by another just now"),
         "tenant_name_key" => known("tenant", "the name is taken"),
-        "client_tenant_id_name_key" => known("client", "the name is taken"),
+        "client_tenant_id_name_key" | "operator_client_name_key" => known("client", "the name is taken"),
         _ if name.is_empty() => StoreError::Conflict {
             kind: "row",
             detail: message.to_owned(),

@@ -1,15 +1,15 @@
-//! Fleets of vehicles, and groups within a fleet.
+//! Fleets of vehicles. A vehicle is in one fleet at most; the groups within a fleet are in [`crate::groups`].
 
 use chrono::{DateTime, Utc};
-use odograph_domain::id::{ExternalRef, FleetId, GroupId, IdOrRef, VehicleId};
+use odograph_domain::id::{ExternalRef, FleetId, IdOrRef, TenantId, VehicleId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
-    tenant::{TenantStore, given, reference},
-    vehicles::{VehicleRecord, VehicleRow, lock_vehicle},
+    tenant::{TenantStore, given, reference, unchanged_since},
+    vehicles::lock_vehicle,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -24,14 +24,8 @@ pub struct FleetRecord {
     pub external_ref: Option<ExternalRef>,
     pub name: String,
     pub created_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupRecord {
-    pub id: GroupId,
-    pub fleet: FleetId,
-    pub name: String,
-    pub created_at: DateTime<Utc>,
+    /// Grows with each change.
+    pub revision: i32,
 }
 
 struct FleetRow {
@@ -39,6 +33,7 @@ struct FleetRow {
     external_ref: Option<String>,
     name: String,
     created_at: DateTime<Utc>,
+    revision: i32,
 }
 
 impl FleetRow {
@@ -49,6 +44,7 @@ impl FleetRow {
             external_ref,
             name: self.name,
             created_at: self.created_at,
+            revision: self.revision,
         })
     }
 }
@@ -75,29 +71,15 @@ impl TenantStore {
             external_ref: new.external_ref,
             name: new.name,
             created_at: caller.now,
+            revision: 1,
         })
     }
 
     pub async fn fleet(&self, fleet: &IdOrRef<FleetId>) -> Result<FleetRecord> {
         let mut tx = self.begin().await?;
-        let record = self.find_fleet(&mut tx, fleet).await?;
+        let record = find_fleet(&mut tx, self.tenant_id(), fleet).await?;
         tx.commit().await?;
         Ok(record)
-    }
-
-    async fn find_fleet(&self, conn: &mut PgConnection, fleet: &IdOrRef<FleetId>) -> Result<FleetRecord> {
-        let (id, external_ref) = given(fleet);
-        let row = sqlx::query_as!(
-            FleetRow,
-            "SELECT id, external_ref, name, created_at FROM fleet
-             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
-            self.tenant_id().uuid(),
-            id,
-            external_ref,
-        )
-        .fetch_optional(conn)
-        .await?;
-        row.ok_or(StoreError::NotFound { kind: "fleet" })?.read()
     }
 
     /// In the order they were made.
@@ -105,7 +87,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             FleetRow,
-            "SELECT id, external_ref, name, created_at FROM fleet
+            "SELECT id, external_ref, name, created_at, revision FROM fleet
              WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3))
              ORDER BY created_at, id LIMIT $4",
             self.tenant_id().uuid(),
@@ -122,12 +104,90 @@ impl TenantStore {
         }))
     }
 
-    /// Puts a vehicle into a fleet; it can be in one only.
+    /// Applies `change` to the fleet as it is now; `expected` as in [`TenantStore::update_vehicle`].
+    pub async fn update_fleet(
+        &self,
+        fleet: &IdOrRef<FleetId>,
+        expected: Option<&[i32]>,
+        change: impl FnOnce(&mut FleetRecord),
+    ) -> Result<FleetRecord> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let before = lock_fleet(&mut tx, caller.tenant, fleet).await?;
+        unchanged_since("fleet", before.revision, expected)?;
+        let mut record = before.clone();
+        change(&mut record);
+        (record.id, record.created_at, record.revision) = (before.id, before.created_at, before.revision);
+        if record != before {
+            record.revision += 1;
+            sqlx::query!(
+                "UPDATE fleet SET external_ref = $3, name = $4, revision = $5 WHERE tenant_id = $1 AND id = $2",
+                caller.tenant.uuid(),
+                record.id.uuid(),
+                record.external_ref.as_ref().map(ExternalRef::as_str),
+                record.name,
+                record.revision,
+            )
+            .execute(&mut *tx)
+            .await?;
+            caller.audit(&mut tx, "update", "fleet", record.id.uuid()).await?;
+        }
+        tx.commit().await?;
+        Ok(record)
+    }
+
+    /// Gives a fleet up, and its groups with it. Its vehicles stay, in no fleet.
+    pub async fn delete_fleet(&self, fleet: &IdOrRef<FleetId>, expected: Option<&[i32]>) -> Result<()> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let record = lock_fleet(&mut tx, caller.tenant, fleet).await?;
+        unchanged_since("fleet", record.revision, expected)?;
+        let (tenant, fleet) = (caller.tenant.uuid(), record.id.uuid());
+        // Who is in which group goes with either.
+        sqlx::query!(
+            "DELETE FROM fleet_vehicle WHERE tenant_id = $1 AND fleet_id = $2",
+            tenant,
+            fleet
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "DELETE FROM vehicle_group WHERE tenant_id = $1 AND fleet_id = $2",
+            tenant,
+            fleet
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!("DELETE FROM fleet WHERE tenant_id = $1 AND id = $2", tenant, fleet)
+            .execute(&mut *tx)
+            .await?;
+        caller.audit(&mut tx, "delete", "fleet", fleet).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Puts a vehicle into a fleet, unless it is there. One of another fleet has to leave that first.
     pub async fn add_to_fleet(&self, fleet: &IdOrRef<FleetId>, vehicle: &IdOrRef<VehicleId>) -> Result<()> {
         let caller = self.caller();
         let mut tx = self.begin().await?;
-        let fleet = self.find_fleet(&mut tx, fleet).await?.id;
+        let fleet = find_fleet(&mut tx, caller.tenant, fleet).await?.id;
         let vehicle = lock_vehicle(&mut tx, caller.tenant, vehicle).await?;
+        let there = sqlx::query_scalar!(
+            "SELECT fleet_id FROM fleet_vehicle WHERE tenant_id = $1 AND vehicle_id = $2",
+            caller.tenant.uuid(),
+            vehicle.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        match there {
+            Some(known) if known == fleet.uuid() => return Ok(tx.commit().await?),
+            Some(_) => {
+                return Err(StoreError::Conflict {
+                    kind: "fleet",
+                    detail: "the vehicle is in another fleet; take it out of that first".into(),
+                });
+            }
+            None => {}
+        }
         sqlx::query!(
             "INSERT INTO fleet_vehicle (tenant_id, fleet_id, vehicle_id, added_at) VALUES ($1, $2, $3, $4)",
             caller.tenant.uuid(),
@@ -138,138 +198,61 @@ impl TenantStore {
         .execute(&mut *tx)
         .await?;
         caller.audit(&mut tx, "add", "fleet", fleet.uuid()).await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
-    pub async fn fleet_vehicles(&self, fleet: &IdOrRef<FleetId>, page: Page) -> Result<Listed<VehicleRecord>> {
-        let mut tx = self.begin().await?;
-        let fleet = self.find_fleet(&mut tx, fleet).await?.id;
-        let rows = sqlx::query_as!(
-            VehicleRow,
-            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at, v.revision
-             FROM fleet_vehicle f JOIN vehicle v ON v.tenant_id = f.tenant_id AND v.id = f.vehicle_id
-             WHERE f.tenant_id = $1 AND f.fleet_id = $2
-               AND ($3::timestamptz IS NULL OR (v.created_at, v.id) > ($3, $4))
-             ORDER BY v.created_at, v.id LIMIT $5",
-            self.tenant_id().uuid(),
-            fleet.uuid(),
-            page.at(),
-            page.id(),
-            page.fetch(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        VehicleRow::list(&page, rows)
-    }
-
-    pub async fn create_group(&self, fleet: &IdOrRef<FleetId>, name: String) -> Result<GroupRecord> {
-        let caller = self.caller();
-        let id: GroupId = caller.id();
-        let mut tx = self.begin().await?;
-        let fleet = self.find_fleet(&mut tx, fleet).await?.id;
-        sqlx::query!(
-            "INSERT INTO vehicle_group (tenant_id, id, fleet_id, name, created_at) VALUES ($1, $2, $3, $4, $5)",
-            caller.tenant.uuid(),
-            id.uuid(),
-            fleet.uuid(),
-            name,
-            caller.now,
-        )
-        .execute(&mut *tx)
-        .await?;
-        caller.audit(&mut tx, "create", "group", id.uuid()).await?;
-        tx.commit().await?;
-        Ok(GroupRecord {
-            id,
-            fleet,
-            name,
-            created_at: caller.now,
-        })
-    }
-
-    pub async fn groups(&self, fleet: &IdOrRef<FleetId>, page: Page) -> Result<Listed<GroupRecord>> {
-        let mut tx = self.begin().await?;
-        let fleet = self.find_fleet(&mut tx, fleet).await?.id;
-        let rows = sqlx::query!(
-            "SELECT id, name, created_at FROM vehicle_group
-             WHERE tenant_id = $1 AND fleet_id = $2 AND ($3::timestamptz IS NULL OR (created_at, id) > ($3, $4))
-             ORDER BY created_at, id LIMIT $5",
-            self.tenant_id().uuid(),
-            fleet.uuid(),
-            page.at(),
-            page.id(),
-            page.fetch(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        let items = rows
-            .into_iter()
-            .map(|row| GroupRecord {
-                id: row.id.into(),
-                fleet,
-                name: row.name,
-                created_at: row.created_at,
-            })
-            .collect();
-        Ok(Listed::cut(&page, items, |group: &GroupRecord| {
-            (group.created_at, group.id.uuid())
-        }))
-    }
-
-    /// Puts a vehicle of the group's fleet into the group.
-    pub async fn add_to_group(&self, group: GroupId, vehicle: &IdOrRef<VehicleId>) -> Result<()> {
+    /// Takes a vehicle out of a fleet, and of the fleet's groups with it.
+    pub async fn remove_from_fleet(&self, fleet: &IdOrRef<FleetId>, vehicle: &IdOrRef<VehicleId>) -> Result<()> {
         let caller = self.caller();
         let mut tx = self.begin().await?;
-        let fleet = self.fleet_of(&mut tx, group).await?;
+        let fleet = find_fleet(&mut tx, caller.tenant, fleet).await?.id;
         let vehicle = lock_vehicle(&mut tx, caller.tenant, vehicle).await?;
-        sqlx::query!(
-            "INSERT INTO group_vehicle (tenant_id, fleet_id, group_id, vehicle_id, added_at) VALUES ($1, $2, $3, $4, $5)",
+        let gone = sqlx::query!(
+            "DELETE FROM fleet_vehicle WHERE tenant_id = $1 AND fleet_id = $2 AND vehicle_id = $3",
             caller.tenant.uuid(),
-            fleet,
-            group.uuid(),
+            fleet.uuid(),
             vehicle.uuid(),
-            caller.now,
         )
         .execute(&mut *tx)
         .await?;
-        caller.audit(&mut tx, "add", "group", group.uuid()).await?;
-        tx.commit().await?;
-        Ok(())
+        if gone.rows_affected() == 0 {
+            return Err(StoreError::NotFound { kind: "vehicle" });
+        }
+        caller.audit(&mut tx, "remove", "fleet", fleet.uuid()).await?;
+        Ok(tx.commit().await?)
     }
+}
 
-    async fn fleet_of(&self, conn: &mut PgConnection, group: GroupId) -> Result<Uuid> {
-        let fleet = sqlx::query_scalar!(
-            "SELECT fleet_id FROM vehicle_group WHERE tenant_id = $1 AND id = $2",
-            self.tenant_id().uuid(),
-            group.uuid(),
-        )
-        .fetch_optional(conn)
-        .await?;
-        fleet.ok_or(StoreError::NotFound { kind: "group" })
-    }
+pub(crate) async fn find_fleet(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    fleet: &IdOrRef<FleetId>,
+) -> Result<FleetRecord> {
+    let (id, external_ref) = given(fleet);
+    let row = sqlx::query_as!(
+        FleetRow,
+        "SELECT id, external_ref, name, created_at, revision FROM fleet
+         WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
+        tenant.uuid(),
+        id,
+        external_ref,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.ok_or(StoreError::NotFound { kind: "fleet" })?.read()
+}
 
-    pub async fn group_vehicles(&self, group: GroupId, page: Page) -> Result<Listed<VehicleRecord>> {
-        let mut tx = self.begin().await?;
-        self.fleet_of(&mut tx, group).await?;
-        let rows = sqlx::query_as!(
-            VehicleRow,
-            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at, v.revision
-             FROM group_vehicle g JOIN vehicle v ON v.tenant_id = g.tenant_id AND v.id = g.vehicle_id
-             WHERE g.tenant_id = $1 AND g.group_id = $2
-               AND ($3::timestamptz IS NULL OR (v.created_at, v.id) > ($3, $4))
-             ORDER BY v.created_at, v.id LIMIT $5",
-            self.tenant_id().uuid(),
-            group.uuid(),
-            page.at(),
-            page.id(),
-            page.fetch(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        VehicleRow::list(&page, rows)
-    }
+async fn lock_fleet(conn: &mut PgConnection, tenant: TenantId, fleet: &IdOrRef<FleetId>) -> Result<FleetRecord> {
+    let (id, external_ref) = given(fleet);
+    let row = sqlx::query_as!(
+        FleetRow,
+        "SELECT id, external_ref, name, created_at, revision FROM fleet
+         WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3) FOR UPDATE",
+        tenant.uuid(),
+        id,
+        external_ref,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.ok_or(StoreError::NotFound { kind: "fleet" })?.read()
 }

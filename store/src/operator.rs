@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
-    session::{Caller, Scope, Tx, now},
+    session::{Scope, Tx, now},
     store::Store,
     tenant::{from_json, to_json},
     worker::quarantine_context,
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct OperatorStore {
     store: Store,
+    /// Who acts, where somebody does over the network; then under the operators' own role.
+    actor: Option<ClientId>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +37,8 @@ pub struct TenantRecord {
     pub settings: TenantSettings,
     pub created_at: DateTime<Utc>,
     pub disabled_at: Option<DateTime<Utc>>,
+    /// Grows with each change.
+    pub revision: i32,
 }
 
 #[derive(Clone, PartialEq)]
@@ -92,6 +96,7 @@ struct TenantRow {
     settings: serde_json::Value,
     created_at: DateTime<Utc>,
     disabled_at: Option<DateTime<Utc>>,
+    revision: i32,
 }
 
 impl TenantRow {
@@ -102,51 +107,63 @@ impl TenantRow {
             settings: from_json(self.settings, "the tenant's settings")?,
             created_at: self.created_at,
             disabled_at: self.disabled_at,
+            revision: self.revision,
         })
     }
 }
 
 impl OperatorStore {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, actor: None }
+    }
+
+    pub(crate) fn acting_as(store: Store, actor: ClientId) -> Self {
+        let actor = Some(actor);
+        Self { store, actor }
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        self.store.begin(Scope::Maintenance).await
+        let scope = match self.actor {
+            Some(_) => Scope::Operator,
+            // At the machine, where the database itself can be reached too.
+            None => Scope::Maintenance,
+        };
+        self.store.begin(scope).await
     }
 
-    fn caller(&self, tenant: TenantId) -> Caller<'_> {
-        let (master, ids) = (self.store.master(), self.store.ids());
-        Caller {
-            tenant,
-            actor: None,
-            master,
-            ids,
-            now: now(self.store.clock()),
-        }
+    pub(crate) fn actor(&self) -> Option<ClientId> {
+        self.actor
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        now(self.store.clock())
+    }
+
+    pub(crate) fn new_id(&self) -> Uuid {
+        self.store.ids().uuid()
     }
 
     pub async fn create_tenant(&self, new: NewTenant) -> Result<TenantRecord> {
-        let id = TenantId::from(self.store.ids().uuid());
-        let caller = self.caller(id);
+        let (id, created_at) = (TenantId::from(self.new_id()), self.now());
         let mut tx = self.begin().await?;
         sqlx::query!(
             "INSERT INTO tenant (id, name, settings, created_at) VALUES ($1, $2, $3, $4)",
             id.uuid(),
             new.name,
             to_json(&new.settings)?,
-            caller.now,
+            created_at,
         )
         .execute(&mut *tx)
         .await?;
-        caller.audit(&mut tx, "create", "tenant", id.uuid()).await?;
+        self.audit(&mut tx, id, "create", "tenant", id.uuid()).await?;
         tx.commit().await?;
         Ok(TenantRecord {
             id,
             name: new.name,
             settings: new.settings,
-            created_at: caller.now,
+            created_at,
             disabled_at: None,
+            revision: 1,
         })
     }
 
@@ -155,7 +172,7 @@ impl OperatorStore {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             TenantRow,
-            "SELECT id, name, settings, created_at, disabled_at FROM tenant
+            "SELECT id, name, settings, created_at, disabled_at, revision FROM tenant
              WHERE $1::timestamptz IS NULL OR (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3",
             page.at(),
             page.id(),
@@ -181,7 +198,7 @@ impl OperatorStore {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
             TenantRow,
-            "SELECT id, name, settings, created_at, disabled_at FROM tenant WHERE name = $1",
+            "SELECT id, name, settings, created_at, disabled_at, revision FROM tenant WHERE name = $1",
             name
         )
         .fetch_optional(&mut *tx)
@@ -194,7 +211,7 @@ impl OperatorStore {
     pub async fn set_tenant_settings(&self, tenant: TenantId, settings: &TenantSettings) -> Result<TenantRecord> {
         let mut tx = self.begin().await?;
         sqlx::query!(
-            "UPDATE tenant SET settings = $2 WHERE id = $1",
+            "UPDATE tenant SET settings = $2, revision = revision + 1 WHERE id = $1",
             tenant.uuid(),
             to_json(settings)?
         )
@@ -203,16 +220,13 @@ impl OperatorStore {
         let record = tenant_record(&mut tx, tenant)
             .await?
             .ok_or(StoreError::NotFound { kind: "tenant" })?;
-        self.caller(tenant)
-            .audit(&mut tx, "settings", "tenant", tenant.uuid())
-            .await?;
+        self.audit(&mut tx, tenant, "settings", "tenant", tenant.uuid()).await?;
         tx.commit().await?;
         Ok(record)
     }
 
     pub async fn create_client(&self, tenant: TenantId, new: NewClient) -> Result<ClientRecord> {
-        let caller = self.caller(tenant);
-        let id: ClientId = caller.id();
+        let (id, created_at) = (ClientId::from(self.new_id()), self.now());
         let mut tx = self.begin().await?;
         tenant_record(&mut tx, tenant)
             .await?
@@ -224,11 +238,11 @@ impl OperatorStore {
             new.name,
             new.secret_hash,
             &new.scopes,
-            caller.now,
+            created_at,
         )
         .execute(&mut *tx)
         .await?;
-        caller.audit(&mut tx, "create", "client", id.uuid()).await?;
+        self.audit(&mut tx, tenant, "create", "client", id.uuid()).await?;
         tx.commit().await?;
         let NewClient { name, scopes, .. } = new;
         Ok(ClientRecord {
@@ -236,7 +250,7 @@ impl OperatorStore {
             tenant,
             name,
             scopes,
-            created_at: caller.now,
+            created_at,
             disabled_at: None,
         })
     }
@@ -274,20 +288,20 @@ impl OperatorStore {
 
     /// Its tokens run out by themselves; it gets no new ones.
     pub async fn disable_client(&self, tenant: TenantId, client: ClientId) -> Result<()> {
-        let caller = self.caller(tenant);
+        let disabled_at = self.now();
         let mut tx = self.begin().await?;
         let done = sqlx::query!(
             "UPDATE client SET disabled_at = coalesce(disabled_at, $3) WHERE tenant_id = $1 AND id = $2",
             tenant.uuid(),
             client.uuid(),
-            caller.now,
+            disabled_at,
         )
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound { kind: "client" });
         }
-        caller.audit(&mut tx, "disable", "client", client.uuid()).await?;
+        self.audit(&mut tx, tenant, "disable", "client", client.uuid()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -347,7 +361,7 @@ impl OperatorStore {
 pub(crate) async fn tenant_record(conn: &mut PgConnection, tenant: TenantId) -> Result<Option<TenantRecord>> {
     let row = sqlx::query_as!(
         TenantRow,
-        "SELECT id, name, settings, created_at, disabled_at FROM tenant WHERE id = $1",
+        "SELECT id, name, settings, created_at, disabled_at, revision FROM tenant WHERE id = $1",
         tenant.uuid()
     )
     .fetch_optional(conn)

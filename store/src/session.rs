@@ -22,6 +22,8 @@ pub(crate) enum Scope<'a> {
     },
     /// The tenants of a micro-batch.
     Worker(&'a [TenantId]),
+    /// Tenants, their clients and the audit log.
+    Operator,
     Maintenance,
 }
 
@@ -45,6 +47,7 @@ fn entering(scope: Scope<'_>) -> String {
             ("odograph_api", tenant, String::new(), if tracks { "on" } else { "" })
         }
         Scope::Worker(tenants) => ("odograph_worker", String::new(), array(tenants), ""),
+        Scope::Operator => ("odograph_operator", String::new(), String::new(), ""),
         Scope::Maintenance => ("odograph_maintenance", String::new(), String::new(), ""),
     };
     format!(

@@ -45,15 +45,24 @@ struct Inner {
     published: Notify,
 }
 
+/// What a client belongs to, and so what its tokens can be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Realm {
+    /// A tenant's data, and nothing else.
+    Tenant(TenantId),
+    /// The platform: tenants and their clients, and no tenant's data.
+    Platform,
+}
+
 /// What a client's secret is checked against.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCredentials {
-    pub tenant: TenantId,
+    pub realm: Realm,
     pub client: ClientId,
     pub name: String,
     pub secret_hash: String,
     pub scopes: Vec<String>,
-    /// The client or its tenant.
+    /// The client, or its tenant.
     pub disabled: bool,
 }
 
@@ -185,6 +194,11 @@ impl Store {
         OperatorStore::new(self.clone())
     }
 
+    /// What an operator may reach who comes over the network, under a role that bounds it to that.
+    pub fn operator_as(&self, client: ClientId) -> OperatorStore {
+        OperatorStore::acting_as(self.clone(), client)
+    }
+
     pub fn worker(&self) -> WorkerStore {
         WorkerStore::new(self.clone())
     }
@@ -198,7 +212,7 @@ impl Store {
         Leases::new(self.clone())
     }
 
-    /// Looks up a client before its tenant is known.
+    /// Looks up a client before it is known whose it is.
     pub async fn client_credentials(&self, client: ClientId) -> Result<Option<ClientCredentials>> {
         let mut tx = self
             .begin(Scope::Api {
@@ -214,9 +228,27 @@ impl Store {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        if let Some(row) = row {
+            tx.commit().await?;
+            return Ok(Some(ClientCredentials {
+                realm: Realm::Tenant(row.tenant_id.into()),
+                client,
+                name: row.name,
+                secret_hash: row.secret_hash,
+                scopes: row.scopes,
+                disabled: row.disabled,
+            }));
+        }
+        let row = sqlx::query!(
+            r#"SELECT name AS "name!", secret_hash AS "secret_hash!", scopes AS "scopes!", disabled AS "disabled!"
+               FROM operator_credentials($1)"#,
+            client.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(row.map(|row| ClientCredentials {
-            tenant: TenantId::from_uuid(row.tenant_id),
+            realm: Realm::Platform,
             client,
             name: row.name,
             secret_hash: row.secret_hash,

@@ -1,5 +1,7 @@
 //! Writing trips: old ones out, new ones in, with their features, days and events.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use odograph_domain::{
     features::{BehaviourFeatures, TripFeatures},
@@ -24,6 +26,7 @@ pub(crate) async fn put_trips(
         .chain(upsert.iter().map(|trip| trip.id))
         .map(TripId::uuid)
         .collect();
+    let mut known = event_ids(conn, caller.tenant, &gone).await?;
     // Features, days and events go with them.
     sqlx::query!(
         "DELETE FROM trip WHERE tenant_id = $1 AND id = ANY ($2)",
@@ -37,7 +40,7 @@ pub(crate) async fn put_trips(
         insert_features(conn, caller.tenant, trip.id, &trip.features).await?;
     }
     insert_days(conn, caller.tenant, upsert).await?;
-    insert_events(conn, caller, upsert).await
+    insert_events(conn, caller, upsert, &mut known).await
 }
 
 async fn insert_trip(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>, trip: &TripRecord) -> Result<()> {
@@ -137,14 +140,41 @@ async fn insert_days(conn: &mut PgConnection, tenant: TenantId, trips: &[TripRec
     Ok(())
 }
 
-async fn insert_events(conn: &mut PgConnection, caller: &Caller<'_>, trips: &[TripRecord]) -> Result<()> {
-    let (mut ids, mut trip_ids, mut places, mut kinds) = (vec![], vec![], vec![], vec![]);
+/// Ids of events by kind and start.
+type EventIds = HashMap<(String, DateTime<Utc>), Vec<Uuid>>;
+
+/// The events of trips that are about to be written anew. One that is found again, in whatever trip, keeps its id.
+async fn event_ids(conn: &mut PgConnection, tenant: TenantId, trips: &[Uuid]) -> Result<EventIds> {
+    let rows = sqlx::query!(
+        "SELECT id, kind, ts FROM behaviour_event WHERE tenant_id = $1 AND trip_id = ANY ($2) ORDER BY trip_id, seq DESC",
+        tenant.uuid(),
+        trips,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut ids = EventIds::new();
+    for row in rows {
+        ids.entry((row.kind, row.ts)).or_default().push(row.id);
+    }
+    Ok(ids)
+}
+
+async fn insert_events(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    trips: &[TripRecord],
+    known: &mut EventIds,
+) -> Result<()> {
+    let (mut ids, mut trip_ids, mut vehicles, mut places, mut kinds) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut times, mut durations, mut peaks, mut speeds) = (vec![], vec![], vec![], vec![]);
     for trip in trips {
         let events = trip.features.behaviour.iter().flat_map(|behaviour| &behaviour.events);
         for (event, place) in events.zip(0i32..) {
-            ids.push(caller.ids.uuid());
+            let place_in_time = (event.kind.as_str().to_owned(), event.ts.utc());
+            let kept = known.get_mut(&place_in_time).and_then(Vec::pop);
+            ids.push(kept.unwrap_or_else(|| caller.ids.uuid()));
             trip_ids.push(trip.id.uuid());
+            vehicles.push(trip.vehicle.uuid());
             places.push(place);
             kinds.push(event.kind.as_str());
             times.push(event.ts.utc());
@@ -154,12 +184,14 @@ async fn insert_events(conn: &mut PgConnection, caller: &Caller<'_>, trips: &[Tr
         }
     }
     sqlx::query!(
-        "INSERT INTO behaviour_event (tenant_id, id, trip_id, seq, kind, ts, duration_s, peak, speed_kmh)
-         SELECT $1::uuid, n.* FROM unnest($2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::float8[],
-             $8::float8[], $9::float8[]) AS n (id, trip_id, seq, kind, ts, duration_s, peak, speed_kmh)",
+        "INSERT INTO behaviour_event (tenant_id, id, trip_id, vehicle_id, seq, kind, ts, duration_s, peak, speed_kmh)
+         SELECT $1::uuid, n.* FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[],
+             $8::float8[], $9::float8[], $10::float8[])
+             AS n (id, trip_id, vehicle_id, seq, kind, ts, duration_s, peak, speed_kmh)",
         caller.tenant.uuid(),
         &ids,
         &trip_ids,
+        &vehicles,
         &places,
         &kinds as &[&str],
         &times,

@@ -7,7 +7,7 @@ use odograph_domain::{
     batch::RawSample,
     event::{BehaviourEvent, BehaviourKind},
     features::{BehaviourFeatures, TripFeatures},
-    id::{DriverId, TenantId, TripId, VehicleId},
+    id::{DriverId, FleetId, GroupId, TenantId, TripId, VehicleId},
     mileage::{DayShare, DistanceSource, Mileage, MileageGrade, MileageReason},
     time::{EventTime, Window},
     trip::{TripBounds, TripEnd, TripRecord, TripStart},
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     contexts::zone,
     error::{Result, StoreError},
-    page::{Listed, Page},
+    page::{Listed, Order, Page},
     raw::raw_between,
     tenant::{TenantStore, from_json, named},
 };
@@ -38,6 +38,24 @@ pub struct TripFilter {
     pub from: Option<DateTime<Utc>>,
     /// Trips that start before this.
     pub to: Option<DateTime<Utc>>,
+    pub fleet: Option<FleetId>,
+    pub group: Option<GroupId>,
+    /// Trips that start on these insured-local days; the first inclusive, the second not.
+    pub days: (Option<NaiveDate>, Option<NaiveDate>),
+    /// `closed` or `provisional`.
+    pub state: Option<String>,
+    /// Billable metres at least.
+    pub min_distance_m: Option<f64>,
+    /// Derived at or after this.
+    pub changed_since: Option<DateTime<Utc>>,
+}
+
+/// What trips can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TripKey {
+    Start,
+    /// The time they were derived as they are.
+    DerivedAt,
 }
 
 /// What whoever derives anew must know of a trip that is there.
@@ -107,7 +125,7 @@ struct StoredRow {
 
 /// A query for whole trips: `WHERE` and what follows it, and its parameters.
 macro_rules! select_trips {
-    ($rest:tt, $($parameter:expr),* $(,)?) => {
+    ([$($rest:tt)+], $($parameter:expr),* $(,)?) => {
         sqlx::query_as!(
             StoredRow,
             "SELECT t.id, t.vehicle_id, t.driver_id, t.started_at, t.ended_at, t.started_by, t.ended_by, t.time_zone,
@@ -115,8 +133,40 @@ macro_rules! select_trips {
                     f.fix_share, f.hdop_median, f.marks, f.odometer_m, f.speed_m, f.gps_m, f.billable_m, f.mileage_source,
                     f.mileage_grade, f.mileage_reasons, f.mean_speed_kmh, f.top_speed_kmh, f.night_share, f.weekend_share,
                     f.speeding_share, f.limit_known_s, f.phone_share, f.phone_known_s, f.braking_seen, f.cornering_seen
-             FROM trip t JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id " + $rest,
+             FROM trip t JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id " $(+ $rest)+,
             $($parameter),*
+        )
+    };
+}
+
+/// [`select_trips`] by a filter, after a cursor in one of the orders.
+macro_rules! list_trips {
+    ($rest:tt, $tenant:expr, $filter:expr, $page:expr) => {
+        select_trips!(
+            ["WHERE t.tenant_id = $1 AND ($2::uuid IS NULL OR t.vehicle_id = $2) AND ($3::uuid IS NULL OR t.driver_id = $3)
+               AND ($4::timestamptz IS NULL OR t.ended_at >= $4) AND ($5::timestamptz IS NULL OR t.started_at < $5)
+               AND ($9::uuid IS NULL OR EXISTS (SELECT FROM fleet_vehicle v
+                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.fleet_id = $9))
+               AND ($10::uuid IS NULL OR EXISTS (SELECT FROM group_vehicle v
+                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.group_id = $10))
+               AND ($11::date IS NULL OR t.start_day >= $11) AND ($12::date IS NULL OR t.start_day < $12)
+               AND ($13::text IS NULL OR t.state = $13) AND ($14::float8 IS NULL OR f.billable_m >= $14)
+               AND ($15::timestamptz IS NULL OR t.derived_at >= $15) " $rest],
+            $tenant.uuid(),
+            $filter.vehicle.map(VehicleId::uuid),
+            $filter.driver.map(DriverId::uuid),
+            $filter.from,
+            $filter.to,
+            $page.at(),
+            $page.id(),
+            $page.fetch(),
+            $filter.fleet.map(FleetId::uuid),
+            $filter.group.map(GroupId::uuid),
+            $filter.days.0,
+            $filter.days.1,
+            $filter.state,
+            $filter.min_distance_m,
+            $filter.changed_since,
         )
     };
 }
@@ -264,27 +314,67 @@ async fn events_of(
 impl TenantStore {
     /// Newest start first. Their events are left out: [`TenantStore::trip`] has them.
     pub async fn trips(&self, filter: TripFilter, page: Page) -> Result<Listed<TripRow>> {
+        self.find_trips(filter, Order::descending(TripKey::Start), page).await
+    }
+
+    /// As [`TenantStore::trips`], in another order.
+    pub async fn find_trips(&self, filter: TripFilter, order: Order<TripKey>, page: Page) -> Result<Listed<TripRow>> {
+        let tenant = self.tenant_id();
         let mut tx = self.begin().await?;
-        let rows = select_trips!(
-            "WHERE t.tenant_id = $1 AND ($2::uuid IS NULL OR t.vehicle_id = $2) AND ($3::uuid IS NULL OR t.driver_id = $3)
-               AND ($4::timestamptz IS NULL OR t.ended_at >= $4) AND ($5::timestamptz IS NULL OR t.started_at < $5)
-               AND ($6::timestamptz IS NULL OR (t.started_at, t.id) < ($6, $7))
-             ORDER BY t.started_at DESC, t.id DESC LIMIT $8",
-            self.tenant_id().uuid(),
-            filter.vehicle.map(VehicleId::uuid),
-            filter.driver.map(DriverId::uuid),
-            filter.from,
-            filter.to,
-            page.at(),
-            page.id(),
-            page.fetch(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        let items = complete(&mut tx, self.tenant_id(), rows, false).await?;
+        let rows = match (order.by, order.descending) {
+            (TripKey::Start, true) => {
+                list_trips!(
+                    "AND ($6::timestamptz IS NULL OR (t.started_at, t.id) < ($6, $7))
+                     ORDER BY t.started_at DESC, t.id DESC LIMIT $8",
+                    tenant,
+                    filter,
+                    page
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (TripKey::Start, false) => {
+                list_trips!(
+                    "AND ($6::timestamptz IS NULL OR (t.started_at, t.id) > ($6, $7))
+                     ORDER BY t.started_at, t.id LIMIT $8",
+                    tenant,
+                    filter,
+                    page
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (TripKey::DerivedAt, true) => {
+                list_trips!(
+                    "AND ($6::timestamptz IS NULL OR (t.derived_at, t.id) < ($6, $7))
+                     ORDER BY t.derived_at DESC, t.id DESC LIMIT $8",
+                    tenant,
+                    filter,
+                    page
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            (TripKey::DerivedAt, false) => {
+                list_trips!(
+                    "AND ($6::timestamptz IS NULL OR (t.derived_at, t.id) > ($6, $7))
+                     ORDER BY t.derived_at, t.id LIMIT $8",
+                    tenant,
+                    filter,
+                    page
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
+        };
+        let items = complete(&mut tx, tenant, rows, false).await?;
         tx.commit().await?;
         Ok(Listed::cut(&page, items, |row: &TripRow| {
-            (row.record.bounds.start.utc(), row.record.id.uuid())
+            let at = match order.by {
+                TripKey::Start => row.record.bounds.start.utc(),
+                TripKey::DerivedAt => row.derived_at,
+            };
+            (at, row.record.id.uuid())
         }))
     }
 
@@ -297,7 +387,7 @@ impl TenantStore {
 
     async fn one_trip(&self, conn: &mut PgConnection, trip: TripId) -> Result<TripRow> {
         let tenant = self.tenant_id();
-        let row = select_trips!("WHERE t.tenant_id = $1 AND t.id = $2", tenant.uuid(), trip.uuid())
+        let row = select_trips!(["WHERE t.tenant_id = $1 AND t.id = $2"], tenant.uuid(), trip.uuid())
             .fetch_optional(&mut *conn)
             .await?;
         let rows = row.into_iter().collect();
@@ -369,8 +459,10 @@ pub(crate) async fn driver_trips(
     to: NaiveDate,
 ) -> Result<Vec<(NaiveDate, TripFeatures)>> {
     let rows = select_trips!(
-        "WHERE t.tenant_id = $1 AND t.driver_id = $2 AND t.start_day BETWEEN $3 AND $4
-         ORDER BY t.started_at, t.vehicle_id",
+        [
+            "WHERE t.tenant_id = $1 AND t.driver_id = $2 AND t.start_day BETWEEN $3 AND $4
+         ORDER BY t.started_at, t.vehicle_id"
+        ],
         tenant.uuid(),
         driver.uuid(),
         from,

@@ -1,7 +1,7 @@
 //! Vehicles.
 
 use chrono::{DateTime, Utc};
-use odograph_domain::id::{ExternalRef, IdOrRef, TenantId, VehicleId};
+use odograph_domain::id::{ExternalRef, FleetId, GroupId, IdOrRef, TenantId, VehicleId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -57,30 +57,49 @@ impl VehicleRow {
             revision: self.revision,
         })
     }
+}
 
-    pub(crate) fn list(page: &Page, rows: Vec<Self>) -> Result<Listed<VehicleRecord>> {
-        let items = rows.into_iter().map(Self::read).collect::<Result<_>>()?;
-        Ok(Listed::cut(page, items, |vehicle: &VehicleRecord| {
-            (vehicle.created_at, vehicle.id.uuid())
-        }))
-    }
+/// Which vehicles; every condition that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VehicleFilter {
+    /// What the reference begins with.
+    pub reference_prefix: Option<String>,
+    pub vin: Option<String>,
+    pub fleet: Option<FleetId>,
+    pub group: Option<GroupId>,
 }
 
 /// What vehicles can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VehicleKey {
     CreatedAt,
+    /// In the order of its bytes; a vehicle without one sorts as one with an empty reference.
     ExternalRef,
 }
 
-/// One page of vehicles; the place after the page before, and the order, as SQL.
-macro_rules! vehicles_after {
-    ($place:tt, $($parameter:expr),* $(,)?) => {
+/// One page of vehicles of a filter; the place after the page before, and the order, as SQL.
+macro_rules! list_vehicles {
+    ($place:tt, $tenant:expr, $filter:expr, $page:expr, $key:expr) => {
         sqlx::query_as!(
             VehicleRow,
-            "SELECT id, external_ref, vin, make, model, year, created_at, revision FROM vehicle
-             WHERE tenant_id = $1 AND ($3::uuid IS NULL OR " + $place + " LIMIT $4",
-            $($parameter),*
+            "SELECT v.id, v.external_ref, v.vin, v.make, v.model, v.year, v.created_at, v.revision FROM vehicle v
+             WHERE v.tenant_id = $1 AND ($2::text IS NULL OR starts_with(v.external_ref, $2))
+               AND ($3::text IS NULL OR v.vin = $3)
+               AND ($4::uuid IS NULL OR EXISTS (SELECT FROM fleet_vehicle f
+                   WHERE f.tenant_id = v.tenant_id AND f.vehicle_id = v.id AND f.fleet_id = $4))
+               AND ($5::uuid IS NULL OR EXISTS (SELECT FROM group_vehicle g
+                   WHERE g.tenant_id = v.tenant_id AND g.vehicle_id = v.id AND g.group_id = $5))
+               AND ($6::uuid IS NULL OR "
+                + $place
+                + " LIMIT $8",
+            $tenant.uuid(),
+            $filter.reference_prefix,
+            $filter.vin,
+            $filter.fleet.map(FleetId::uuid),
+            $filter.group.map(GroupId::uuid),
+            $page.id(),
+            $key,
+            $page.fetch(),
         )
     };
 }
@@ -192,56 +211,65 @@ impl TenantStore {
 
     /// In the order they were made.
     pub async fn vehicles(&self, page: Page) -> Result<Listed<VehicleRecord>> {
-        self.vehicles_by(Order::ascending(VehicleKey::CreatedAt), page).await
+        self.find_vehicles(VehicleFilter::default(), Order::ascending(VehicleKey::CreatedAt), page)
+            .await
     }
 
-    /// A vehicle without a reference sorts as one with an empty reference.
-    pub async fn vehicles_by(&self, order: Order<VehicleKey>, page: Page) -> Result<Listed<VehicleRecord>> {
-        let (tenant, id, fetch) = (self.tenant_id().uuid(), page.id(), page.fetch());
+    pub async fn find_vehicles(
+        &self,
+        filter: VehicleFilter,
+        order: Order<VehicleKey>,
+        page: Page,
+    ) -> Result<Listed<VehicleRecord>> {
+        let tenant = self.tenant_id();
         let mut tx = self.begin().await?;
         let rows = match (order.by, order.descending) {
             (VehicleKey::CreatedAt, false) => {
-                vehicles_after!(
-                    "(created_at, id) > ($2::timestamptz, $3)) ORDER BY created_at, id",
+                list_vehicles!(
+                    "(v.created_at, v.id) > ($7::timestamptz, $6)) ORDER BY v.created_at, v.id",
                     tenant,
-                    page.at(),
-                    id,
-                    fetch
+                    filter,
+                    page,
+                    page.at()
                 )
                 .fetch_all(&mut *tx)
                 .await?
             }
             (VehicleKey::CreatedAt, true) => {
-                vehicles_after!(
-                    "(created_at, id) < ($2::timestamptz, $3)) ORDER BY created_at DESC, id DESC",
+                list_vehicles!(
+                    "(v.created_at, v.id) < ($7::timestamptz, $6)) ORDER BY v.created_at DESC, v.id DESC",
                     tenant,
-                    page.at(),
-                    id,
-                    fetch
+                    filter,
+                    page,
+                    page.at()
                 )
                 .fetch_all(&mut *tx)
                 .await?
             }
             (VehicleKey::ExternalRef, false) => {
-                vehicles_after!(
-                    "(coalesce(external_ref, ''), id) > ($2::text, $3)) ORDER BY coalesce(external_ref, ''), id",
+                list_vehicles!(
+                    r#"(coalesce(v.external_ref, '') COLLATE "C", v.id) > ($7::text, $6))
+                       ORDER BY coalesce(v.external_ref, '') COLLATE "C", v.id"#,
                     tenant,
-                    page.text(),
-                    id,
-                    fetch
+                    filter,
+                    page,
+                    page.text()
                 )
                 .fetch_all(&mut *tx)
                 .await?
             }
-            (VehicleKey::ExternalRef, true) => vehicles_after!(
-                "(coalesce(external_ref, ''), id) < ($2::text, $3)) ORDER BY coalesce(external_ref, '') DESC, id DESC",
-                tenant,
-                page.text(),
-                id,
-                fetch
-            )
-            .fetch_all(&mut *tx)
-            .await?,
+            (VehicleKey::ExternalRef, true) => {
+                list_vehicles!(
+                    r#"(coalesce(v.external_ref, '') COLLATE "C", v.id) < ($7::text, $6))
+                       ORDER BY coalesce(v.external_ref, '') COLLATE "C" DESC, v.id DESC"#,
+                    tenant,
+                    filter,
+                    page,
+                    page.text()
+                )
+                .fetch_all(&mut *tx)
+                .await?
+            }
         };
         tx.commit().await?;
         let items = rows.into_iter().map(VehicleRow::read).collect::<Result<_>>()?;

@@ -18,6 +18,7 @@ use crate::{
     dirty::put_dirty,
     error::{Result, StoreError},
     import_runs::count_imports,
+    messages::{Settled, settle},
     outcomes::count,
     raw::{at, seal_block},
     session::{Caller, now},
@@ -37,6 +38,8 @@ pub struct Writes {
     pub outcomes: Vec<(TenantId, Tally)>,
     /// For each message of an import: the import's run and how its samples ended.
     pub imports: Vec<(TenantId, Uuid, Tally)>,
+    /// Messages that somebody may ask about.
+    pub settled: Vec<Settled>,
 }
 
 pub(crate) type Keys = HashMap<SubjectRef, SubjectKey>;
@@ -50,6 +53,7 @@ pub(crate) async fn write(conn: &mut PgConnection, store: &Store, shard: i32, wr
     put_dirty(conn, store.ids(), &writes.dirty).await?;
     insert_dead_letters(conn, store.ids(), &keys, &writes.dead_letters).await?;
     count_imports(conn, shard, &writes.imports).await?;
+    settle(conn, now(store.clock()), &writes.settled).await?;
     count(conn, now(store.clock()).date_naive(), shard, &writes.outcomes).await
 }
 

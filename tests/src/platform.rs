@@ -273,6 +273,14 @@ impl Platform {
             .expect("a new client")
     }
 
+    /// A client of the platform's operators with these scopes (none given: all there are), and its secret.
+    pub async fn operator(&self, scopes: &[&str]) -> client::Credentials {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        client::create_operator(&self.parts, &unique(), &scopes)
+            .await
+            .expect("a new operator's client")
+    }
+
     /// Puts a file into the queue the way `odograph import` does.
     pub async fn send(&self, tenant: TenantId, file: &Path) -> Summary {
         let mut summary = Summary::new(self.parts.ids.uuid());

@@ -12,7 +12,7 @@ use actix_web::{
     web,
 };
 use odograph_domain::id::{ClientId, TenantId};
-use odograph_store::TenantStore;
+use odograph_store::{OperatorStore, Realm, TenantStore};
 
 use super::token::{Grant, TokenError};
 use crate::{
@@ -22,29 +22,43 @@ use crate::{
     state::ApiState,
 };
 
-/// Who calls, once the gate has let them in.
+/// A tenant's client, once the gate has let it in.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    grant: Grant,
+    tenant: TenantId,
+    client: ClientId,
+    scopes: Vec<Scope>,
 }
 
 impl Caller {
     pub(crate) fn tenant(&self) -> TenantId {
-        self.grant.tenant
+        self.tenant
     }
 
     pub(crate) fn client(&self) -> ClientId {
-        self.grant.client
+        self.client
     }
 
     /// Whether the token also has the scope that widens the operation.
     pub(crate) fn may(&self, scope: Scope) -> bool {
-        self.grant.scopes.contains(&scope)
+        self.scopes.contains(&scope)
     }
 
     /// The caller's tenant's data, in the caller's name.
     pub(crate) fn store(&self, state: &ApiState) -> TenantStore {
-        state.store.tenant(self.grant.tenant).acting_as(self.grant.client)
+        state.store.tenant(self.tenant).acting_as(self.client)
+    }
+}
+
+/// An operator's client, once the gate has let it in. It has no way to a tenant's data.
+#[derive(Debug, Clone)]
+pub(crate) struct Operator {
+    client: ClientId,
+}
+
+impl Operator {
+    pub(crate) fn store(&self, state: &ApiState) -> OperatorStore {
+        state.store.operator_as(self.client)
     }
 }
 
@@ -53,9 +67,23 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let caller = request.extensions().get::<Self>().cloned();
-        ready(caller.ok_or_else(|| Problem::internal("a handler asks who calls behind an operation that is public")))
+        ready(admitted(request))
     }
+}
+
+impl FromRequest for Operator {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(admitted(request))
+    }
+}
+
+/// Who the gate has let in. The table of operations says who that can be; a handler that asks for another is a mistake.
+fn admitted<T: Clone + 'static>(request: &HttpRequest) -> Result<T, Problem> {
+    let known = request.extensions().get::<T>().cloned();
+    known.ok_or_else(|| Problem::internal("a handler asks for a caller whom its operation does not let in"))
 }
 
 pub(crate) async fn gate(
@@ -65,7 +93,7 @@ pub(crate) async fn gate(
     // What the table does not know falls through to a 404 or a 405; nothing else is registered, see the tests.
     if let Some(operation) = access::operation(request.method(), &pattern(&request)) {
         match admit(&request, operation.access) {
-            Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
+            Ok(Some(grant)) => enter(&request, grant),
             Ok(None) => {}
             Err(problem) => return Ok(request.error_response(problem)),
         }
@@ -74,6 +102,15 @@ pub(crate) async fn gate(
     list.during(next.call(request))
         .await
         .map(ServiceResponse::map_into_boxed_body)
+}
+
+fn enter(request: &ServiceRequest, grant: Grant) {
+    let Grant { realm, client, scopes } = grant;
+    let mut extensions = request.extensions_mut();
+    match realm {
+        Realm::Tenant(tenant) => drop(extensions.insert(Caller { tenant, client, scopes })),
+        Realm::Platform => drop(extensions.insert(Operator { client })),
+    }
 }
 
 /// The pattern of the route that will answer. Asked with the path the router itself goes by: with the raw one, an escaped
@@ -85,7 +122,7 @@ pub(crate) fn pattern(request: &ServiceRequest) -> String {
         .unwrap_or_default()
 }
 
-fn admit(request: &ServiceRequest, access: Access) -> Result<Option<Caller>, Problem> {
+fn admit(request: &ServiceRequest, access: Access) -> Result<Option<Grant>, Problem> {
     let Some(required) = access.required() else {
         return Ok(None);
     };
@@ -97,7 +134,8 @@ fn admit(request: &ServiceRequest, access: Access) -> Result<Option<Caller>, Pro
         .signer
         .verify(&state.issuer, token, state.clock.now())
         .map_err(|error| refused(&error))?;
-    if !grant.scopes.contains(&required) {
+    // The realm as well: a token must not reach beyond it, whatever scopes it came to name.
+    if !grant.scopes.contains(&required) || required.is_platform() != (grant.realm == Realm::Platform) {
         let challenge = format!(r#"Bearer error="insufficient_scope", scope="{required}""#);
         return Err(Problem::new(
             Code::InsufficientScope,
@@ -105,7 +143,7 @@ fn admit(request: &ServiceRequest, access: Access) -> Result<Option<Caller>, Pro
         )
         .with_header(header::WWW_AUTHENTICATE, challenge));
     }
-    Ok(Some(Caller { grant }))
+    Ok(Some(grant))
 }
 
 fn bearer(request: &ServiceRequest) -> Result<&str, Problem> {

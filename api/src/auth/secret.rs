@@ -5,6 +5,15 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier},
 };
 
+/// Where secrets come from: bytes that nobody can guess. The composition root gives the operating system's.
+pub trait Randomness: Send + Sync {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no random bytes can be had: {0}")]
+pub struct RandomnessError(pub String);
+
 #[derive(Debug, thiserror::Error)]
 #[error("the secret cannot be hashed: {0}")]
 pub struct SecretError(String);

@@ -9,7 +9,8 @@ use ed25519_dalek::{
     pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use odograph_domain::id::{ClientId, TenantId};
+use odograph_domain::id::ClientId;
+use odograph_store::Realm;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -40,7 +41,12 @@ struct Claims {
     aud: String,
     /// The client.
     sub: String,
-    tenant: String,
+    /// Whose data it is for; an operator's token has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    /// `true` in an operator's token, which names no tenant. A token with neither, or with both, opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<bool>,
     /// Scopes, apart by spaces (RFC 9068).
     scope: String,
     iat: i64,
@@ -51,7 +57,7 @@ struct Claims {
 /// What a token is issued for.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    pub tenant: TenantId,
+    pub realm: Realm,
     pub client: ClientId,
     pub scopes: Vec<Scope>,
 }
@@ -128,11 +134,16 @@ impl TokenSigner {
     ) -> Result<String, TokenError> {
         let scopes: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
         let iat = now.timestamp();
+        let (tenant, platform) = match grant.realm {
+            Realm::Tenant(tenant) => (Some(tenant.to_string()), None),
+            Realm::Platform => (None, Some(true)),
+        };
         let claims = Claims {
             iss: issuer.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: grant.client.to_string(),
-            tenant: grant.tenant.to_string(),
+            tenant,
+            platform,
             scope: scopes.join(" "),
             iat,
             exp: iat.saturating_add_unsigned(ttl.as_secs()),
@@ -162,8 +173,13 @@ impl TokenSigner {
                 DateTime::from_timestamp(claims.exp, 0).unwrap_or_default(),
             ));
         }
+        let realm = match (claims.tenant, claims.platform) {
+            (Some(tenant), None) => Realm::Tenant(tenant.parse().map_err(|_| TokenError::Claim("tenant"))?),
+            (None, Some(true)) => Realm::Platform,
+            _ => return Err(TokenError::Claim("realm")),
+        };
         Ok(Grant {
-            tenant: claims.tenant.parse().map_err(|_| TokenError::Claim("tenant"))?,
+            realm,
             client: claims.sub.parse().map_err(|_| TokenError::Claim("client"))?,
             // A scope of a newer release, unknown to this one, opens nothing here.
             scopes: claims.scope.split(' ').filter_map(Scope::parse).collect(),
@@ -183,7 +199,7 @@ mod tests {
 
     fn grant() -> Grant {
         Grant {
-            tenant: Uuid::from_u128(1).into(),
+            realm: Realm::Tenant(Uuid::from_u128(1).into()),
             client: Uuid::from_u128(2).into(),
             scopes: vec![Scope::TripsRead, Scope::TracksRead],
         }
@@ -201,8 +217,8 @@ mod tests {
         let token = token(&signer);
         let granted = signer.verify(ISSUER, &token, at(599)).unwrap();
         assert_eq!(
-            (granted.tenant, granted.client, granted.scopes),
-            (grant().tenant, grant().client, grant().scopes)
+            (granted.realm, granted.client, granted.scopes),
+            (grant().realm, grant().client, grant().scopes)
         );
         assert!(matches!(
             signer.verify(ISSUER, &token, at(600)),
@@ -217,6 +233,45 @@ mod tests {
             other.verify(ISSUER, &token, at(1)),
             Err(TokenError::Verify(_))
         ));
+    }
+
+    #[test]
+    fn a_token_is_of_one_realm() {
+        let signer = TokenSigner::generate(&[1; 32]).unwrap();
+        let signed = |claims: serde_json::Value| {
+            jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &signer.private).unwrap()
+        };
+        let claims = |tenant: Option<u128>, platform: Option<bool>| {
+            let mut claims = serde_json::json!({
+                "iss": ISSUER, "aud": AUDIENCE, "sub": Uuid::from_u128(2), "scope": "tenants:read", "iat": 0,
+                "exp": at(9).timestamp(), "jti": Uuid::from_u128(3)
+            });
+            if let Some(tenant) = tenant {
+                claims["tenant"] = Uuid::from_u128(tenant).to_string().into();
+            }
+            if let Some(platform) = platform {
+                claims["platform"] = platform.into();
+            }
+            signer.verify(ISSUER, &signed(claims), at(1)).map(|grant| grant.realm)
+        };
+        assert_eq!(claims(Some(1), None).unwrap(), grant().realm);
+        assert_eq!(claims(None, Some(true)).unwrap(), Realm::Platform);
+        for (tenant, platform) in [
+            (None, None),
+            (Some(1), Some(true)),
+            (Some(1), Some(false)),
+            (None, Some(false)),
+        ] {
+            assert!(matches!(claims(tenant, platform), Err(TokenError::Claim("realm"))));
+        }
+        let operator = Grant {
+            realm: Realm::Platform,
+            ..grant()
+        };
+        let token = signer
+            .sign(ISSUER, &operator, Uuid::from_u128(3), at(0), Duration::from_secs(600))
+            .unwrap();
+        assert_eq!(signer.verify(ISSUER, &token, at(1)).unwrap().realm, Realm::Platform);
     }
 
     #[test]

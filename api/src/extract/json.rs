@@ -1,9 +1,9 @@
 //! A JSON body, strictly: what the type does not know is an error that names the field.
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use odograph_domain::envelope::ContentEncoding;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::{body, strict::Strict};
@@ -42,7 +42,33 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     }
 }
 
+/// As [`Json`], of a body that may be left out, which stands for the default.
+#[derive(Debug)]
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let length = body::header_text(request, header::CONTENT_LENGTH);
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        if length.is_none_or(|length| length == "0") && !chunked {
+            return async { Ok(Self(T::default())) }.boxed_local();
+        }
+        Json::from_request(request, payload)
+            .map(|body| body.map(|Json(body)| Self(body)))
+            .boxed_local()
+    }
+}
+
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Said in words of ours: the reader would name our type.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
+        let detail = "wanted a JSON object, got a list";
+        return Err(Problem::field(Code::InvalidBody, "(body)", detail));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
@@ -127,6 +153,9 @@ mod tests {
         for text in ["", "{", "{\"inner\":}", "{\"inner\":{\"day\":\"2026-01-31\"}} x"] {
             assert_eq!(refusal(text).code(), Code::MalformedBody, "{text}");
         }
-        assert_eq!(refusal("[1]").code(), Code::InvalidBody);
+        assert_eq!(refusal("[1").code(), Code::MalformedBody);
+        let list = refusal(" [{}]");
+        assert_eq!(list.code(), Code::InvalidBody);
+        assert_eq!(list.errors()[0].detail, "wanted a JSON object, got a list");
     }
 }

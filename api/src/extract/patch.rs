@@ -35,6 +35,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     }
 }
 
+/// For a field that can be changed and not emptied: `#[serde(default, deserialize_with = "patch::not_null")]`.
+pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +48,8 @@ mod tests {
     struct Patch {
         #[serde(default)]
         year: Change<i32>,
+        #[serde(default, deserialize_with = "not_null")]
+        name: Option<String>,
     }
 
     #[test]
@@ -51,6 +58,10 @@ mod tests {
         assert_eq!(read("{}"), Change::Keep);
         assert_eq!(read(r#"{"year":null}"#), Change::Empty);
         assert_eq!(read(r#"{"year":2024}"#), Change::Set(2024));
+        let named = |text: &str| serde_json::from_str::<Patch>(text).map(|patch| patch.name);
+        assert_eq!(named("{}").unwrap(), None);
+        assert_eq!(named(r#"{"name":"a"}"#).unwrap(), Some("a".to_owned()));
+        assert!(named(r#"{"name":null}"#).is_err());
         let mut field = Some(1);
         Change::Keep.apply(&mut field);
         assert_eq!(field, Some(1));

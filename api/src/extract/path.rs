@@ -7,6 +7,8 @@ use uuid::Uuid;
 use crate::problem::Problem;
 
 pub(crate) type Segment = web::Path<String>;
+pub(crate) type Segments2 = web::Path<(String, String)>;
+pub(crate) type Segments3 = web::Path<(String, String, String)>;
 
 /// An id or an external reference.
 pub(crate) fn id_or_ref<T: From<Uuid>>(kind: &str, given: &str) -> Result<IdOrRef<T>, Problem> {

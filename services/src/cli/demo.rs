@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use odograph_api::{Grant, Scope};
 use odograph_domain::{id::TenantId, policy::Product, settings::TenantSettings};
-use odograph_store::NewTenant;
+use odograph_store::{NewTenant, Realm};
 use tokio_util::sync::CancellationToken;
 
 use super::{client, import::product, serve, table};
@@ -158,7 +158,7 @@ impl Demo {
 fn token(parts: &Parts, url: &str, tenant: TenantId, reader: &client::Credentials) -> Result<String> {
     let scopes = reader.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
     Ok(parts.api_state(url)?.issue(&Grant {
-        tenant,
+        realm: Realm::Tenant(tenant),
         client: reader.id,
         scopes,
     })?)

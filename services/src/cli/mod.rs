@@ -55,7 +55,7 @@ enum Command {
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Create and list API clients of a tenant.
+    /// Create and list API clients of a tenant, or of the platform's operators.
     #[command(subcommand)]
     Client(client::Client),
     /// Measure: each benchmark prints a rate and checks that what it measured was done.

@@ -230,6 +230,7 @@ impl<'a> Sender<'a> {
             samples: 1,
             payload: Vec::new(),
             received_at: ReceivedAt::new(self.parts.clock.now()),
+            resubmission_of: None,
         };
         let mut tally = Tally {
             received: 1,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use odograph_domain::{
-    envelope::{ContentEncoding, Envelope, Header},
+    envelope::{ContentEncoding, Envelope, Header, Source},
     id::{DriverId, MessageId, TenantId, VehicleId},
     intake::{LedgerKey, VehicleContext, VehicleState},
     lease::Lease,
@@ -19,7 +19,7 @@ use odograph_ingest::{
     intake::{self, Judged},
     minimise, watch,
 };
-use odograph_store::{StoreError, WorkerTx, Writes};
+use odograph_store::{Settled, StoreError, WorkerTx, Writes};
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -221,6 +221,7 @@ impl Pipeline {
             if let Some(run) = import_run(header) {
                 writes.imports.push((header.tenant, run, judged.tally.clone()));
             }
+            writes.settled.extend(settled(header, &judged));
             writes.outcomes.push((header.tenant, judged.tally));
             writes.dead_letters.extend(judged.dead_letters);
             writes.batches.extend(judged.batch);
@@ -255,6 +256,7 @@ impl Pipeline {
         // What the vehicle may keep could not be established: only what every product may is kept.
         let buried = intake::refuse(header, refusal, payload, None);
         let writes = Writes {
+            settled: settled(header, &buried).into_iter().collect(),
             dead_letters: buried.dead_letters,
             imports: import_run(header)
                 .map(|run| (header.tenant, run, buried.tally.clone()))
@@ -330,6 +332,16 @@ async fn drivers_of(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Drive
 fn messages_of(judged: &[(&Message, Judged)]) -> Vec<(TenantId, MessageId)> {
     let headers = judged.iter().map(|(message, _)| &message.envelope.header);
     headers.map(|header| (header.tenant, header.message_id)).collect()
+}
+
+/// How a message ended, of those that somebody may ask about.
+fn settled(header: &Header, judged: &Judged) -> Option<Settled> {
+    matches!(header.source, Source::Http | Source::Resubmission).then(|| Settled {
+        tenant: header.tenant,
+        message: header.message_id,
+        outcome: judged.outcome,
+        tally: judged.tally.clone(),
+    })
 }
 
 /// The import a message belongs to.

@@ -1,10 +1,11 @@
 //! What deriving writes: trips, days, scores, premiums.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use odograph_domain::{
     batch::RawSample,
     clock::Clock,
     correction::Why,
+    event::Severity,
     features::TripFeatures,
     id::TripId,
     mileage::DayShare,
@@ -15,7 +16,8 @@ use odograph_domain::{
     time::Window,
 };
 use odograph_store::{
-    DeriveTx, NewAssignment, NewVehicle, Page, StoreError, TripFilter, UsageDay, Writes, content_hash,
+    DeriveTx, EventFilter, EventOrder, NewAssignment, NewVehicle, Page, StoreError, TripFilter, UsageDay, Writes,
+    content_hash,
 };
 use sqlx::{Connection, PgConnection};
 
@@ -410,4 +412,60 @@ async fn the_features_of_many_trips_are_read_in_order() {
         read.iter()
             .all(|(_, features)| features.behaviour.as_ref().is_some_and(|b| b.events.len() == 2))
     );
+}
+
+#[tokio::test]
+async fn an_event_keeps_its_id_as_long_as_it_is_found() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let own = a.view(&world);
+    let events = async || {
+        let listed = own
+            .events(EventFilter::default(), EventOrder::Start, Page::default())
+            .await
+            .unwrap();
+        listed.items
+    };
+    let mut tx = claimed(&world, &a).await;
+    let first = a.trip(world.id(), "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z");
+    let second = a.trip(world.id(), "2026-02-01T10:00:00Z", "2026-02-01T11:00:00Z");
+    tx.put_trips(&[], &[first.clone(), second.clone()]).await.unwrap();
+    tx.commit(None).await.unwrap();
+    let before = events().await;
+    assert_eq!(before.len(), 2);
+
+    // The second trip is found to be a part of the first, which braked once more than it seemed.
+    let mut merged = first.clone();
+    let found = &mut merged.features.behaviour.as_mut().unwrap().events;
+    let mut again = found[0].clone();
+    again.ts = again.ts + TimeDelta::seconds(60);
+    found.push(again);
+    found.extend(second.features.behaviour.clone().unwrap().events);
+    let mut tx = claimed(&world, &a).await;
+    tx.put_trips(&[second.id], &[merged]).await.unwrap();
+    tx.commit(None).await.unwrap();
+    let after = events().await;
+    assert_eq!(after.len(), 3);
+    assert_eq!((after[0].id, after[2].id), (before[0].id, before[1].id));
+    assert_eq!(
+        (after[2].trip, after[2].event.clone()),
+        (first.id, before[1].event.clone())
+    );
+    assert!(before.iter().all(|row| row.id != after[1].id));
+
+    let severe = EventFilter {
+        severity: Some(Severity::High),
+        ..EventFilter::default()
+    };
+    let none = own
+        .events(severe, EventOrder::StartLast, Page::default())
+        .await
+        .unwrap();
+    assert!(none.items.is_empty(), "{none:?}");
+    assert_eq!(own.event(a.vehicle, after[1].id).await.unwrap(), after[1]);
+    let other = own.create_vehicle(NewVehicle::default()).await.unwrap().id;
+    assert!(matches!(
+        own.event(other, after[1].id).await,
+        Err(StoreError::NotFound { kind: "event" })
+    ));
 }

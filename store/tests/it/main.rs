@@ -6,7 +6,9 @@ mod crowd;
 #[path = "../support/database.rs"]
 mod database;
 mod derive;
+mod fleets;
 mod leases;
+mod platform;
 mod protection;
 mod queue;
 mod raw;

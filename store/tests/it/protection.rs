@@ -200,7 +200,7 @@ async fn every_table_is_protected_and_answers_every_question() {
 
 /// What the table says the roles may do is what they may do, no more and no less.
 async fn role_matrix_holds(conn: &mut PgConnection, table: &str, roles: &Value) {
-    for role in ["api", "worker"] {
+    for role in ["api", "worker", "operator"] {
         let said = roles[role].as_str().unwrap_or("");
         for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
             // A right to some columns only shows as one to any column.
@@ -261,7 +261,8 @@ async fn functions_that_see_all_tenants_are_few_fixed_in_their_path_and_not_for_
         }
     }
     let known = "claim_due client_credentials lease_acquire lease_fence lease_release lease_renew \
-                 quarantine_put queue_acknowledge queue_depth queue_publish queue_receive queue_rehome queue_strays \
+                 operator_credentials quarantine_put queue_acknowledge queue_depth queue_publish queue_receive \
+                 queue_rehome queue_strays \
                  worker_attend worker_leave";
     assert_eq!(definers.join(" "), known);
 }

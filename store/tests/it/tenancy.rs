@@ -5,8 +5,8 @@ use odograph_domain::{
     policy::Month,
 };
 use odograph_store::{
-    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewFleet, NewVehicle, Order, Page, PolicyFilter, StoreError,
-    TripFilter, VehicleKey, Writes,
+    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewVehicle, Order, Page, PolicyFilter, Realm, StoreError,
+    TripFilter, VehicleFilter, VehicleKey, Writes,
 };
 
 use crate::world::{Insurer, World, day, policy_of, tally, terms, utc};
@@ -314,7 +314,10 @@ async fn a_list_is_sorted_either_way_across_its_pages() {
         for (descending, seen) in [false, true].into_iter().zip(&mut seen) {
             let mut page = Page { after: None, limit: 2 };
             loop {
-                let listed = own.vehicles_by(Order { by, descending }, page.clone()).await.unwrap();
+                let listed = own
+                    .find_vehicles(VehicleFilter::default(), Order { by, descending }, page.clone())
+                    .await
+                    .unwrap();
                 seen.extend(
                     listed
                         .items
@@ -342,38 +345,11 @@ async fn a_list_is_sorted_either_way_across_its_pages() {
 }
 
 #[tokio::test]
-async fn fleets_groups_and_devices() {
+async fn a_device_has_the_rank_of_its_last_pairing() {
     let world = World::new().await;
     let a = world.insurer("a").await;
     let own = a.view(&world);
-    let fleet = own
-        .create_fleet(NewFleet {
-            external_ref: Some("north".parse().unwrap()),
-            name: "North".into(),
-        })
-        .await
-        .unwrap();
-    let by_ref = "north".parse().unwrap();
-    let group = own.create_group(&by_ref, "Vans".into()).await.unwrap();
     let car = "car-1".parse().unwrap();
-    conflict(own.add_to_group(group.id, &car).await, "not in the group's fleet");
-    own.add_to_fleet(&by_ref, &car).await.unwrap();
-    conflict(own.add_to_fleet(&by_ref, &car).await, "in a fleet already");
-    own.add_to_group(group.id, &car).await.unwrap();
-    assert_eq!(
-        own.group_vehicles(group.id, Page::default()).await.unwrap().items[0].id,
-        a.vehicle
-    );
-    assert_eq!(
-        own.fleet_vehicles(&IdOrRef::Id(fleet.id), Page::default())
-            .await
-            .unwrap()
-            .items
-            .len(),
-        1
-    );
-    assert_eq!(own.groups(&by_ref, Page::default()).await.unwrap().items, vec![group]);
-
     let device = own
         .create_device(NewDevice {
             external_ref: Some("obd-1".parse().unwrap()),
@@ -400,7 +376,7 @@ async fn clients_are_looked_up_before_their_tenant_is_known() {
     };
     let client = operator.create_client(tenant, new).await.unwrap();
     let found = world.store.client_credentials(client.id).await.unwrap().unwrap();
-    assert_eq!((found.tenant, found.disabled, found.scopes.len()), (tenant, false, 1));
+    assert_eq!((found.realm, found.disabled, found.scopes.len()), (Realm::Tenant(tenant), false, 1));
     operator.disable_client(tenant, client.id).await.unwrap();
     assert!(
         world

@@ -278,6 +278,7 @@ async fn dead_letters_are_encrypted_stored_once_and_counted() {
     let filter = |reason: &str| DeadLetterFilter {
         reason: Some(reason.into()),
         vehicle: Some(a.vehicle),
+        ..DeadLetterFilter::default()
     };
     assert_eq!(
         own.dead_letters(filter("ts_in_future"), Page::default())

@@ -190,6 +190,7 @@ impl Insurer {
             samples: 1,
             payload: payload.to_vec(),
             received_at: ReceivedAt::new(utc("2026-03-01T00:00:00Z")),
+            resubmission_of: None,
         }
     }
 

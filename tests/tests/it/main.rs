@@ -4,12 +4,17 @@
 #![allow(clippy::disallowed_methods, reason = "tests of what comes live need the time it is")]
 
 mod api;
+mod bulk;
 mod checklist;
 mod command;
+mod dead_letters;
 mod drives;
+mod events;
 mod faults;
+mod fleets;
 mod manners;
 mod money;
+mod operator;
 mod payd;
 mod policies;
 mod queue;

@@ -24,6 +24,8 @@ const ALL_SCOPES: &[&str] = &[
     "drivers:read",
     "drivers:write",
     "drivers:identity",
+    "fleets:read",
+    "fleets:write",
     "policies:read",
     "policies:write",
     "plans:read",
@@ -34,6 +36,9 @@ const ALL_SCOPES: &[&str] = &[
     "premiums:read",
     "premiums:write",
     "deadletters:read",
+    "deadletters:write",
+    "settings:read",
+    "settings:write",
 ];
 
 /// An id that nothing has.
@@ -50,10 +55,23 @@ struct Operation {
 }
 
 impl Operation {
-    /// The same name for every parameter of the path.
-    fn at(&self, name: &str) -> String {
+    /// How many things the path names, one within the other.
+    fn parameters(&self) -> usize {
+        self.path.matches('{').count()
+    }
+
+    /// The path of the list that the last thing named is in.
+    fn collection(&self) -> &str {
+        let last = self.path.rfind('{').expect("a parameter");
+        self.path[..last].trim_end_matches('/')
+    }
+
+    /// With a name for each parameter of the path.
+    fn at(&self, names: &[String]) -> String {
+        assert_eq!(names.len(), self.parameters(), "{self:?}");
         let mut path = self.path.clone();
-        while let Some((before, rest)) = path.split_once('{') {
+        for name in names {
+            let (before, rest) = path.split_once('{').expect("a parameter");
             let (_, after) = rest.split_once('}').expect("the parameter's end");
             path = format!("{before}{name}{after}");
         }
@@ -66,6 +84,12 @@ impl Operation {
             return None;
         }
         Some(match self.id.as_str() {
+            "add_fleet_vehicle" | "add_group_vehicle" => return None,
+            "update_driver" => json!({ "external_ref": "another-driver" }),
+            "update_fleet" | "update_group" => json!({ "name": "Renamed" }),
+            "resubmit_dead_letter" => json!({}),
+            "discard_dead_letter" => json!({ "reason": "a test" }),
+            "create_group" => json!({ "name": "Another group" }),
             "update_vehicle" => json!({ "make": "Wartburg" }),
             "update_policy" => json!({ "ends_on": "2034-01-01" }),
             "change_policy" => json!({ "effective_on": "2031-01-01", "product": "payd" }),
@@ -81,9 +105,9 @@ impl Operation {
         })
     }
 
-    async fn ask(&self, api: &Api, token: &str, name: &str) -> Answer {
+    async fn ask(&self, api: &Api, token: &str, names: &[String]) -> Answer {
         let body = self.body();
-        api.send(self.method.clone(), token, &self.at(name), body.as_ref())
+        api.send(self.method.clone(), token, &self.at(names), body.as_ref())
             .await
     }
 }
@@ -96,7 +120,8 @@ fn operations(document: &Value) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
-            if !path.contains('{') || method == "parameters" {
+            // What is of the platform no tenant's client reaches at all: see `operator`.
+            if !path.contains('{') || method == "parameters" || path.starts_with("/v1/tenants") {
                 continue;
             }
             let id = operation["operationId"].as_str().expect("an operationId").to_owned();
@@ -124,9 +149,18 @@ fn ids(text: &str) -> BTreeSet<Uuid> {
         .collect()
 }
 
+/// The ids of a list's items, of what is a list.
+fn items_of(text: &str) -> Option<BTreeSet<Uuid>> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let items = answer["items"].as_array()?.iter();
+    Some(items.filter_map(|item| item["id"].as_str()?.parse().ok()).collect())
+}
+
 /// Everything a tenant is told: all lists, and whatever the ids in them lead to.
 struct Told {
     ids: BTreeSet<Uuid>,
+    /// By the path of a list within a thing: the thing's names, and with them what the list told of.
+    within: BTreeMap<String, Vec<(Vec<String>, BTreeSet<Uuid>)>>,
     /// Operations that told something, with how often.
     by: BTreeMap<String, usize>,
     text: String,
@@ -135,11 +169,13 @@ struct Told {
 async fn everything(api: &Api, token: &str, document: &Value, operations: &[Operation]) -> Told {
     let mut told = Told {
         ids: BTreeSet::new(),
+        within: BTreeMap::new(),
         by: BTreeMap::new(),
         text: String::new(),
     };
     for (path, item) in document["paths"].as_object().expect("paths") {
-        let tenants = path.starts_with("/v1/") && !path.contains('{') && item.get("get").is_some();
+        let platform = path.starts_with("/v1/tenants");
+        let tenants = path.starts_with("/v1/") && !platform && !path.contains('{') && item.get("get").is_some();
         if tenants {
             let answer = api.get(token, path).await;
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
@@ -156,15 +192,55 @@ async fn everything(api: &Api, token: &str, document: &Value, operations: &[Oper
     while let Some(id) = told.ids.difference(&asked).next().copied() {
         asked.insert(id);
         for operation in operations.iter().filter(|operation| operation.method == Method::GET) {
-            let answer = operation.ask(api, token, &id.to_string()).await;
-            if answer.status == 200 {
-                told.ids.extend(ids(&answer.text));
-                told.text.push_str(&answer.text);
-                *told.by.entry(operation.id.clone()).or_default() += 1;
+            if operation.parameters() == 1 {
+                told.ask(api, token, operation, &[id.to_string()]).await;
+            }
+        }
+    }
+    for depth in 2..=3 {
+        for operation in operations.iter().filter(|operation| operation.method == Method::GET) {
+            if operation.parameters() == depth {
+                for names in told.chains(operation) {
+                    told.ask(api, token, operation, &names).await;
+                }
             }
         }
     }
     told
+}
+
+/// Things within things that are tried, of each kind.
+const MOST_CHAINS: usize = 24;
+
+impl Told {
+    async fn ask(&mut self, api: &Api, token: &str, operation: &Operation, names: &[String]) {
+        let answer = operation.ask(api, token, names).await;
+        if answer.status != 200 {
+            return;
+        }
+        let found = ids(&answer.text);
+        self.ids.extend(found.iter().copied());
+        self.text.push_str(&answer.text);
+        *self.by.entry(operation.id.clone()).or_default() += 1;
+        let within = self.within.entry(operation.path.clone()).or_default();
+        within.push((names.to_vec(), items_of(&answer.text).unwrap_or(found)));
+    }
+
+    /// Names for an operation on something within something: those that the list it is in told of.
+    fn chains(&self, operation: &Operation) -> Vec<Vec<String>> {
+        let lists = self.within.get(operation.collection()).into_iter().flatten();
+        let mut chains: Vec<Vec<String>> = lists
+            .flat_map(|(outer, inner)| {
+                inner
+                    .iter()
+                    .map(move |id| outer.iter().cloned().chain([id.to_string()]).collect())
+            })
+            .collect();
+        // Not the first ones only, which may be of one kind: spread over all.
+        let step = chains.len().div_ceil(MOST_CHAINS).max(1);
+        chains = chains.into_iter().step_by(step).collect();
+        chains
+    }
 }
 
 /// A tenant with telemetry, people, devices and dead letters, and a token that may do everything.
@@ -205,9 +281,26 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
             "/v1/quotes".to_owned(),
             json!({ "product": "payd", "rating_plan": "standard", "km_per_month": "800", "starts_on": "2026-07-01" }),
         ),
+        (
+            "/v1/fleets".to_owned(),
+            json!({ "external_ref": "vans", "name": "Vans" }),
+        ),
+        (
+            "/v1/fleets/vans/groups".to_owned(),
+            json!({ "external_ref": "north", "name": "North" }),
+        ),
     ] {
         let answer = api.post(&token, &path, &body).await;
         assert_eq!(answer.status, 201, "{path}: {answer:?}");
+    }
+    // A message that somebody may ask about.
+    let turned =
+        json!({ "schema": 1, "batch_id": "b", "vehicle": "nobody", "samples": [{ "ts": "2026-03-28T07:15:00Z" }] });
+    api.post(&token, "/v1/telemetry/batches", &turned).await.problem(422);
+    for place in ["vans", "vans/groups/north"] {
+        let path = format!("/v1/fleets/{place}/vehicles/demo-vehicle-001");
+        let answer = api.send(Method::PUT, &token, &path, None).await;
+        assert_eq!(answer.status, 204, "{path}: {answer:?}");
     }
     (tenant, token)
 }
@@ -236,23 +329,51 @@ async fn no_operation_answers_for_an_id_of_another_tenant() {
     assert_eq!(of_ours.by, of_theirs.by, "the same data, told differently");
 
     for operation in &operations {
-        let nothing = operation.ask(&api, &theirs, ABSENT).await;
+        let absent = vec![ABSENT.to_owned(); operation.parameters()];
+        let nothing = operation.ask(&api, &theirs, &absent).await;
         assert_eq!(nothing.status, 404, "{operation:?} of an absent id: {nothing:?}");
-        for id in &of_ours.ids {
-            let answer = operation.ask(&api, &theirs, &id.to_string()).await;
-            answer.problem(404);
-            let same = without_request(&answer).replace(&id.to_string(), ABSENT);
-            assert_eq!(
-                same,
-                without_request(&nothing),
-                "{operation:?}: an absent id and another tenant's differ"
-            );
+        if operation.parameters() == 1 {
+            for id in &of_ours.ids {
+                denied(&api, &theirs, operation, &[id.to_string()], &nothing).await;
+            }
+            continue;
+        }
+        let of_both = of_ours.chains(operation);
+        assert!(
+            !of_both.is_empty(),
+            "no ids of ours for {operation:?}: this shows nothing"
+        );
+        for names in &of_both {
+            denied(&api, &theirs, operation, names, &nothing).await;
+        }
+        // A thing of ours within one of theirs.
+        for names in of_theirs.chains(operation).iter().take(3) {
+            let (_, outer) = names.split_last().expect("names");
+            let at = |inner: &str| outer.iter().cloned().chain([inner.to_owned()]).collect::<Vec<_>>();
+            let nothing = operation.ask(&api, &theirs, &at(ABSENT)).await;
+            assert_eq!(nothing.status, 404, "{operation:?} of an absent id: {nothing:?}");
+            for id in of_both.iter().filter_map(|names| names.last()) {
+                denied(&api, &theirs, operation, &at(id), &nothing).await;
+            }
         }
     }
     in_bodies_and_queries(&api, &ours, &theirs).await;
     let after = everything(&api, &ours, &document, &operations).await;
     assert_eq!(after.ids, of_ours.ids, "the other tenant changed something of ours");
     platform.end().await;
+}
+
+/// Names of ours are answered as names of nothing are.
+async fn denied(api: &Api, theirs: &str, operation: &Operation, names: &[String], nothing: &Answer) {
+    let answer = operation.ask(api, theirs, names).await;
+    answer.problem(404);
+    let same = names
+        .iter()
+        .fold(without_request(&answer), |text, name| text.replace(name, ABSENT));
+    let nothing = names
+        .iter()
+        .fold(without_request(nothing), |text, name| text.replace(name, ABSENT));
+    assert_eq!(same, nothing, "{operation:?}: an absent id and another tenant's differ");
 }
 
 /// A problem without what differs from request to request.
@@ -279,6 +400,8 @@ async fn in_bodies_and_queries(api: &Api, ours: &str, theirs: &str) {
     let vehicle = first("/v1/vehicles").await;
     let driver = first("/v1/drivers").await;
     let plan = first("/v1/rating-plans").await;
+    let fleet = first("/v1/fleets").await;
+    let group = first("/v1/fleets/vans/groups").await;
     // One without a policy, so that no overlap is the reason.
     let (car, person) = ("new-car", "demo-driver-001");
     let created = api.post(theirs, "/v1/vehicles", &json!({ "external_ref": car })).await;
@@ -342,14 +465,21 @@ async fn in_bodies_and_queries(api: &Api, ours: &str, theirs: &str) {
         assert_eq!(answer.problem(422), nothing.problem(422), "{body}");
         assert_eq!(without_ids(&answer), without_ids(&nothing), "{body}");
     }
-    for (name, id) in [("vehicle", &vehicle), ("driver", &driver)] {
-        let answer = api.get(theirs, &format!("/v1/trips?{name}={id}")).await;
-        let nothing = api.get(theirs, &format!("/v1/trips?{name}={ABSENT}")).await;
-        assert_eq!(answer.status, nothing.status, "{answer:?}");
-        assert!(
-            answer.status == 404 || answer.json()["items"] == json!([]),
-            "{name}: {answer:?}"
-        );
+    for (name, id) in [
+        ("vehicle", &vehicle),
+        ("driver", &driver),
+        ("fleet", &fleet),
+        ("group", &group),
+    ] {
+        for list in ["trips", "events"] {
+            let answer = api.get(theirs, &format!("/v1/{list}?{name}={id}")).await;
+            let nothing = api.get(theirs, &format!("/v1/{list}?{name}={ABSENT}")).await;
+            assert_eq!(answer.status, nothing.status, "{answer:?}");
+            assert!(
+                answer.status == 404 || answer.json()["items"] == json!([]),
+                "{name}: {answer:?}"
+            );
+        }
     }
 }
 

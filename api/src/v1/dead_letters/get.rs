@@ -3,6 +3,7 @@
 use actix_web::web::{Data, Json};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use odograph_domain::id::DeadLetterId;
+use odograph_store::{LetterStatus, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +25,10 @@ pub(crate) struct DeadLetterWithPayload {
     /// Left out without the scope `tracks:read`, since it can hold positions.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
+    /// `kept`, `discarded` with the dead letter, or `erased` with its subject. Left out without the scope `tracks:read`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "kept")]
+    payload_state: Option<&'static str>,
 }
 
 /// What was kept of the message: less than what came where a product or a missing consent does not allow it.
@@ -56,7 +61,7 @@ impl Payload {
     path = "/v1/dead-letters/{dead_letter}",
     tag = "Intake",
     summary = "A dead letter",
-    description = "With the scope `tracks:read` the answer also holds what was kept of the payload.",
+    description = "With the scope `tracks:read` the answer also holds what was kept of the payload, and that it was read is recorded.",
     params(("dead_letter" = Uuid, Path, description = "Id")),
     responses((status = 200, description = "The dead letter", body = DeadLetterWithPayload))
 )]
@@ -66,11 +71,23 @@ pub(crate) async fn handle(
     dead_letter: Segment,
 ) -> Result<Json<DeadLetterWithPayload>, Problem> {
     let id: DeadLetterId = path::id("dead letter", &dead_letter)?;
-    let (row, payload) = found(caller.store(&state).dead_letter(id).await, "dead letter", &dead_letter)?;
-    let payload = caller.may(Scope::TracksRead).then(|| Payload::of(payload));
+    let store = caller.store(&state);
+    let row = found(store.dead_letter_row(id).await, "dead letter", &dead_letter)?;
+    let (payload, payload_state) = if !caller.may(Scope::TracksRead) {
+        (None, None)
+    } else if row.status == LetterStatus::Discarded {
+        (None, Some("discarded"))
+    } else {
+        match store.dead_letter(id).await {
+            Ok((_, payload)) => (Some(Payload::of(payload)), Some("kept")),
+            Err(StoreError::Erased { .. }) => (None, Some("erased")),
+            Err(error) => return Err(error.into()),
+        }
+    };
     Ok(Json(DeadLetterWithPayload {
         letter: row.into(),
         payload,
+        payload_state,
     }))
 }
 

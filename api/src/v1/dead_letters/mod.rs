@@ -1,7 +1,13 @@
 //! Dead letters: what could not be used, kept where somebody can look at it.
 
+pub(crate) mod discard;
+pub(crate) mod discard_many;
+mod filter;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod resubmission;
+pub(crate) mod resubmit;
+pub(crate) mod resubmit_many;
 
 use chrono::{DateTime, Utc};
 use odograph_store::DeadLetterRow;
@@ -34,6 +40,18 @@ pub(crate) struct DeadLetter {
     #[schema(example = 1)]
     samples: u32,
     received_at: DateTime<Utc>,
+    /// The dead letter its message was, if it was one.
+    resubmission_of: Option<Uuid>,
+    /// `open`, `resubmitted` or `discarded`.
+    #[schema(example = "open")]
+    status: &'static str,
+    /// The message it was sent again as; once `status` says so it is in the queue, or was.
+    resubmitted_as: Option<Uuid>,
+    #[schema(example = json!(null))]
+    discard_reason: Option<String>,
+    /// When it was sent again or discarded, and by which client.
+    settled_at: Option<DateTime<Utc>>,
+    settled_by: Option<Uuid>,
 }
 
 impl From<DeadLetterRow> for DeadLetter {
@@ -50,6 +68,12 @@ impl From<DeadLetterRow> for DeadLetter {
             detail: row.detail,
             samples: row.samples,
             received_at: row.received_at,
+            resubmission_of: row.resubmission_of.map(|letter| letter.uuid()),
+            status: row.status.as_str(),
+            resubmitted_as: row.resubmitted_as.map(|message| message.uuid()),
+            discard_reason: row.discard_reason,
+            settled_at: row.settled_at,
+            settled_by: row.settled_by.map(|client| client.uuid()),
         }
     }
 }

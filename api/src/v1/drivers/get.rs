@@ -1,12 +1,15 @@
 //! `GET /v1/drivers/{driver}`
 
-use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, web::Data};
 
 use super::Driver;
 use crate::{
     access::Scope,
     auth::gate::Caller,
-    extract::path::{self, Segment},
+    extract::{
+        path::{self, Segment},
+        precondition::tagged,
+    },
     problem::Problem,
     state::ApiState,
     v1::found,
@@ -19,9 +22,10 @@ use crate::{
     summary = "A driver",
     description = "With the scope `drivers:identity` the answer says who the driver is, and that it was read is recorded.",
     params(("driver" = String, Path, description = "Id or external reference", example = "D-1007")),
-    responses((status = 200, description = "The driver", body = Driver))
+    responses((status = 200, description = "The driver", body = Driver,
+        headers(("ETag" = String, description = "For `If-Match` of an update"))))
 )]
-pub(crate) async fn handle(state: Data<ApiState>, caller: Caller, driver: Segment) -> Result<Json<Driver>, Problem> {
+pub(crate) async fn handle(state: Data<ApiState>, caller: Caller, driver: Segment) -> Result<HttpResponse, Problem> {
     let name = path::id_or_ref("driver", &driver)?;
     let store = caller.store(&state);
     let record = found(store.driver(&name).await, "driver", &driver)?;
@@ -30,5 +34,5 @@ pub(crate) async fn handle(state: Data<ApiState>, caller: Caller, driver: Segmen
     } else {
         None
     };
-    Ok(Json(Driver::new(record, identity)))
+    Ok(tagged(record.revision, &Driver::new(record, identity)))
 }

@@ -1,6 +1,7 @@
 //! `GET /v1/drivers`
 
 use actix_web::web::{Data, Json};
+use odograph_store::DriverFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -11,12 +12,20 @@ use crate::{
     page::{self, List},
     problem::Problem,
     state::ApiState,
+    v1::Whose,
 };
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DriverQuery {
+    /// What the external reference begins with.
+    #[param(example = "D-")]
+    external_ref_prefix: Option<String>,
+    /// Assigned at present to a vehicle of this fleet; id or external reference.
+    fleet: Option<String>,
+    /// Assigned at present to a vehicle of this group; id or external reference.
+    group: Option<String>,
     /// Most items to return.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
@@ -41,6 +50,13 @@ pub(crate) async fn handle(
     let mut fields = Fields::of_query();
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
-    let listed = caller.store(&state).drivers(page).await?;
+    let store = caller.store(&state);
+    let whose = Whose::find(&store, &None, &None, &query.fleet, &query.group).await?;
+    let filter = DriverFilter {
+        reference_prefix: query.external_ref_prefix,
+        fleet: whose.fleet,
+        group: whose.group,
+    };
+    let listed = store.find_drivers(filter, page).await?;
     Ok(Json(List::of(listed, |record| Driver::new(record, None))))
 }

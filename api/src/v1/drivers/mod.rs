@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod update;
 
 use chrono::{DateTime, Utc};
 use odograph_domain::id::ExternalRef;
@@ -44,6 +45,7 @@ impl Driver {
             id,
             external_ref,
             created_at,
+            revision: _,
         } = record;
         Self {
             id: id.uuid(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header, web};
-use odograph_store::ClientCredentials;
+use odograph_store::{ClientCredentials, Realm};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -98,7 +98,8 @@ pub(crate) async fn handle(
             "the client is not known, not in use, or its secret is another",
         )));
     };
-    let scopes = match narrow(&client.scopes, asked.scope.as_deref()) {
+    let held = held(&client);
+    let scopes = match narrow(held, asked.scope.as_deref()) {
         Ok(scopes) => scopes,
         Err(refusal) => return Ok(refuse(refusal)),
     };
@@ -106,7 +107,7 @@ pub(crate) async fn handle(
     let scope = granted.join(" ");
     let access_token = state
         .issue(&Grant {
-            tenant: client.tenant,
+            realm: client.realm,
             client: client.client,
             scopes,
         })
@@ -165,9 +166,15 @@ async fn authenticate(state: &ApiState, asked: &TokenRequest) -> Result<Option<C
     }
 }
 
+/// The scopes of a client: none beyond its realm, however they came to be stored with it.
+fn held(client: &ClientCredentials) -> Vec<Scope> {
+    let platform = client.realm == Realm::Platform;
+    let known = client.scopes.iter().filter_map(|name| Scope::parse(name));
+    known.filter(|scope| scope.is_platform() == platform).collect()
+}
+
 /// The scopes asked for, which the client must all have; all it has when it asks for none.
-fn narrow(held: &[String], asked: Option<&str>) -> Result<Vec<Scope>, credentials::Refusal> {
-    let held: Vec<Scope> = held.iter().filter_map(|name| Scope::parse(name)).collect();
+fn narrow(held: Vec<Scope>, asked: Option<&str>) -> Result<Vec<Scope>, credentials::Refusal> {
     let Some(asked) = asked else { return Ok(held) };
     let mut granted = Vec::new();
     for name in asked.split(' ').filter(|name| !name.is_empty()) {
@@ -206,19 +213,34 @@ mod tests {
 
     #[test]
     fn a_client_gets_no_scope_it_does_not_have() {
-        let held = [
-            "trips:read".to_owned(),
-            "scores:read".to_owned(),
-            "of:tomorrow".to_owned(),
-        ];
-        assert_eq!(narrow(&held, None).unwrap(), [Scope::TripsRead, Scope::ScoresRead]);
+        let of = |realm: Realm| {
+            let scopes = ["trips:read", "scores:read", "of:tomorrow", "tenants:read"].map(str::to_owned);
+            held(&ClientCredentials {
+                realm,
+                client: Uuid::from_u128(1).into(),
+                name: "a".into(),
+                secret_hash: String::new(),
+                scopes: scopes.into(),
+                disabled: false,
+            })
+        };
+        // Of a realm, and never of the other one.
+        assert_eq!(of(Realm::Platform), [Scope::TenantsRead]);
+        let held = || of(Realm::Tenant(Uuid::from_u128(2).into()));
+        assert_eq!(narrow(held(), None).unwrap(), [Scope::TripsRead, Scope::ScoresRead]);
         assert_eq!(
-            narrow(&held, Some("scores:read  scores:read")).unwrap(),
+            narrow(held(), Some("scores:read  scores:read")).unwrap(),
             [Scope::ScoresRead]
         );
-        for asked in ["tracks:read", "trips:read tracks:read", "of:tomorrow", "everything"] {
+        for asked in [
+            "tenants:read",
+            "tracks:read",
+            "trips:read tracks:read",
+            "of:tomorrow",
+            "everything",
+        ] {
             assert_eq!(
-                narrow(&held, Some(asked)).unwrap_err().0,
+                narrow(held(), Some(asked)).unwrap_err().0,
                 OAuthError::InvalidScope,
                 "{asked}"
             );

@@ -5,7 +5,7 @@ use odograph_domain::{
     batch::{AccelFrame, BatchId, Gravity},
     outcome::MessageRejection,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::lists::{Impacts, Samples};
@@ -15,27 +15,27 @@ const SCHEMA: f64 = 1.0;
 
 /// The envelope fields of a batch that is sound as far as the door looks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Glance {
-    pub(super) batch_id: BatchId,
-    pub(super) vehicle: String,
+pub(in crate::v1) struct Glance {
+    pub(in crate::v1) batch_id: BatchId,
+    pub(in crate::v1) vehicle: String,
     /// It holds an impact, or a sample with `airbag` or `ecall`.
-    pub(super) urgent: bool,
-    pub(super) samples: usize,
+    pub(in crate::v1) urgent: bool,
+    pub(in crate::v1) samples: usize,
 }
 
 /// Why a batch is turned away, and what of it was seen.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Turned {
-    pub(super) reason: MessageRejection,
-    pub(super) detail: String,
-    pub(super) batch_id: Option<String>,
-    pub(super) vehicle: Option<String>,
+pub(in crate::v1) struct Turned {
+    pub(in crate::v1) reason: MessageRejection,
+    pub(in crate::v1) detail: String,
+    pub(in crate::v1) batch_id: Option<String>,
+    pub(in crate::v1) vehicle: Option<String>,
     /// As far as they could be counted.
-    pub(super) samples: usize,
+    pub(in crate::v1) samples: usize,
 }
 
 impl Turned {
-    pub(super) fn code(&self) -> Code {
+    pub(in crate::v1) fn code(&self) -> Code {
         match self.reason {
             MessageRejection::Undecodable => Code::MalformedBody,
             MessageRejection::UnsupportedSchema => Code::UnsupportedSchema,
@@ -46,23 +46,40 @@ impl Turned {
     }
 }
 
-pub(super) fn glance(body: &[u8], most_samples: usize) -> Result<Glance, Turned> {
+pub(in crate::v1) fn glance(body: &[u8], most_samples: usize) -> Result<Glance, Turned> {
+    let undecodable = |got: String, reason| Turned {
+        reason,
+        detail: format!("wanted one batch as a JSON object, got {got}"),
+        batch_id: None,
+        vehicle: None,
+        samples: 0,
+    };
+    // A list would be read as the fields of a batch in their order.
+    if let Some(kind) = no_object(body) {
+        return Err(undecodable(kind.to_owned(), MessageRejection::Undecodable));
+    }
     let head: Head<'_> = serde_json::from_slice(body).map_err(|error| {
         let (reason, got) = match error.is_data() {
             // What the reader says of such a value may hold all of it.
             true => without_values(&error),
-            false => (MessageRejection::Undecodable, error.to_string()),
+            false => (MessageRejection::Undecodable, format!("what is not JSON: {error}")),
         };
-        let detail = format!("wanted one batch as a JSON object, got: {got}");
-        Turned {
-            reason,
-            detail,
-            batch_id: None,
-            vehicle: None,
-            samples: 0,
-        }
+        undecodable(got, reason)
     })?;
     head.judge(most_samples)
+}
+
+/// What sound JSON is that is no object.
+fn no_object(body: &[u8]) -> Option<&'static str> {
+    let kind = match body.trim_ascii_start().first()? {
+        b'[' => "a list",
+        b'"' => "a text",
+        b't' | b'f' => "true or false",
+        b'n' => "null",
+        b'-' | b'0'..=b'9' => "a number",
+        _ => return None,
+    };
+    serde_json::from_slice::<IgnoredAny>(body).is_ok().then_some(kind)
 }
 
 #[derive(Deserialize)]
@@ -168,7 +185,7 @@ fn without_values(error: &serde_json::Error) -> (MessageRejection, String) {
     if text.starts_with("duplicate field") {
         return (MessageRejection::BadBatch, text);
     }
-    (MessageRejection::Undecodable, "another JSON value".to_owned())
+    (MessageRejection::Undecodable, "a field of another type".to_owned())
 }
 
 /// What was given for an envelope field; of lists and objects only that, since they could hold anything.
@@ -262,6 +279,18 @@ mod tests {
         assert_eq!(reason(&batch("[]")), MessageRejection::EmptyBatch);
         assert_eq!(reason(&batch("[1,2,3,4]")), MessageRejection::TooManySamples);
         assert_eq!(reason(r#"{"schema":1,"schema":1}"#), MessageRejection::BadBatch);
+    }
+
+    #[test]
+    fn what_is_no_object_is_named_and_never_read_as_one() {
+        let detail = |text: &str| look(text).unwrap_err().detail;
+        assert_eq!(
+            detail(r#"[1,"b","v",null,null,[{}],null]"#),
+            "wanted one batch as a JSON object, got a list"
+        );
+        assert_eq!(detail(" 5"), "wanted one batch as a JSON object, got a number");
+        assert_eq!(detail("\"x\""), "wanted one batch as a JSON object, got a text");
+        assert!(detail("[1").contains("got what is not JSON"), "{}", detail("[1"));
     }
 
     #[test]

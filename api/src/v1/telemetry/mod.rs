@@ -1,7 +1,9 @@
 //! Telemetry at the door.
 
-mod glance;
+pub(crate) mod bulk;
+pub(in crate::v1) mod glance;
 mod lists;
 pub(crate) mod sample_schema;
 pub(crate) mod send;
+pub(crate) mod status;
 mod turned_away;

@@ -9,6 +9,7 @@ use odograph_domain::{
     outcome::MessageRejection,
     time::ReceivedAt,
 };
+use odograph_store::Arrival;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -94,7 +95,7 @@ pub(crate) struct ImpactDocument {
     path = "/v1/telemetry/batches",
     tag = "Intake",
     summary = "Send a batch",
-    description = "202 once the queue holds it durably; what becomes of its samples is counted under `/v1/outcomes`. A batch that is \
+    description = "202 once the queue holds it durably; `/v1/telemetry/messages/{message_id}` tells what became of it. A batch that is \
         turned away is kept, without its samples, under `/v1/dead-letters`. `Content-Encoding: gzip` is read.",
     request_body = BatchDocument,
     responses((status = 202, description = "Accepted, durably", body = Accepted))
@@ -126,8 +127,8 @@ pub(crate) async fn handle(
         Ok(glance) => glance,
         Err(turned) => return Err(turned_away::keep(&state, &caller, &message, turned).await),
     };
-    let resolved = caller.store(&state).resolve_vehicle(&glance.vehicle).await?;
-    let Some(vehicle) = resolved else {
+    let admitted = caller.store(&state).admit(&[message.arrival(&glance)]).await?;
+    let Some(vehicle) = admitted.get(&message.id).copied() else {
         let turned = unknown_vehicle(&glance);
         return Err(turned_away::keep(&state, &caller, &message, turned).await);
     };
@@ -160,11 +161,22 @@ pub(super) struct Message {
     pub(super) id: MessageId,
     pub(super) received_at: ReceivedAt,
     pub(super) body: web::Bytes,
-    encoding: ContentEncoding,
-    traceparent: Option<String>,
+    pub(super) encoding: ContentEncoding,
+    pub(super) traceparent: Option<String>,
 }
 
 impl Message {
+    pub(super) fn arrival(&self, glance: &Glance) -> Arrival {
+        Arrival {
+            message: self.id,
+            vehicle_given: glance.vehicle.clone(),
+            batch_id: glance.batch_id.to_string(),
+            source: Source::Http,
+            received_at: self.received_at,
+            resubmission_of: None,
+        }
+    }
+
     pub(super) fn header(&self, caller: &Caller) -> Header {
         Header {
             message_id: self.id,
@@ -212,7 +224,7 @@ async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turn
     web::block(work).await.map_err(Problem::internal)?
 }
 
-fn unknown_vehicle(glance: &Glance) -> Turned {
+pub(super) fn unknown_vehicle(glance: &Glance) -> Turned {
     Turned {
         reason: MessageRejection::UnknownVehicle,
         detail: format!(
@@ -226,7 +238,7 @@ fn unknown_vehicle(glance: &Glance) -> Turned {
 }
 
 /// The trace context of the request (W3C Trace Context, version 00), where it has a sound one.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let given = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<_> = given.split('-').collect();
     let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();

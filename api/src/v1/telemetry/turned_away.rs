@@ -25,7 +25,7 @@ pub(super) async fn keep(state: &ApiState, caller: &Caller, message: &Message, t
     }
 }
 
-fn letter(caller: &Caller, message: &Message, turned: Turned) -> (NewDeadLetter, Tally) {
+pub(super) fn letter(caller: &Caller, message: &Message, turned: Turned) -> (NewDeadLetter, Tally) {
     let samples = u32::try_from(turned.samples).unwrap_or(u32::MAX);
     let reason = turned.reason.as_str();
     let kept = serde_json::json!({

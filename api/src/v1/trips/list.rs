@@ -1,8 +1,7 @@
 //! `GET /v1/trips`
 
 use actix_web::web::{Data, Json};
-use odograph_domain::id::{DriverId, VehicleId};
-use odograph_store::{TenantStore, TripFilter};
+use odograph_store::{Order, TripFilter, TripKey};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -10,11 +9,15 @@ use super::Trip;
 use crate::{
     auth::gate::Caller,
     extract::query::{Fields, Query},
-    page::{self, List},
-    problem::Problem,
+    page::{self, List, SortKeys},
+    problem::{Problem, shown},
     state::ApiState,
-    v1::{driver_id, vehicle_id},
+    v1::{Whose, events::one_of, policy},
 };
+
+impl SortKeys for TripKey {
+    const NAMES: &'static [(&'static str, Self)] = &[("start", Self::Start), ("derived_at", Self::DerivedAt)];
+}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -24,12 +27,30 @@ pub(crate) struct TripQuery {
     vehicle: Option<String>,
     /// Of this driver only; id or external reference.
     driver: Option<String>,
-    /// Starting at or after this time.
+    /// Of vehicles that are in this fleet now; id or external reference.
+    fleet: Option<String>,
+    /// Of vehicles that are in this group now; id or external reference.
+    group: Option<String>,
+    /// Of the vehicle of this policy, on days that it covers; id or external reference. Not together with `vehicle`.
+    policy: Option<String>,
+    /// Ending at or after this time.
     #[param(value_type = Option<DateTime<Utc>>)]
     from: Option<String>,
     /// Starting before this time.
     #[param(value_type = Option<DateTime<Utc>>)]
     to: Option<String>,
+    /// `closed` or `provisional` only.
+    #[param(example = "closed")]
+    state: Option<String>,
+    /// Of this billable distance at least, m.
+    #[param(value_type = Option<f64>, minimum = 0, example = 500)]
+    min_distance_m: Option<String>,
+    /// Derived, or derived anew with another result, at or after this time.
+    #[param(value_type = Option<DateTime<Utc>>)]
+    changed_since: Option<String>,
+    /// What to sort by: the start, or when they were derived as they are; with `-` before it, the other way round.
+    #[param(schema_with = page::sort_schema::<TripKey>, required = false)]
+    sort: Option<String>,
     /// Most items to return.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
@@ -42,7 +63,7 @@ pub(crate) struct TripQuery {
     path = "/v1/trips",
     tag = "Trips",
     summary = "The trips",
-    description = "Newest start first.",
+    description = "Newest start first, if `sort` says nothing else.",
     params(TripQuery),
     responses((status = 200, description = "A page of trips", body = List<Trip>))
 )]
@@ -55,32 +76,74 @@ pub(crate) async fn handle(
     let from = fields.instant("from", query.from.as_deref());
     let to = fields.instant("to", query.to.as_deref());
     fields.ordered(from.as_ref(), to.as_ref());
+    let changed_since = fields.instant("changed_since", query.changed_since.as_deref());
+    let min_distance_m = metres(&mut fields, query.min_distance_m.as_deref());
+    let states = |name: &str| STATES.contains(&name).then(|| name.to_owned());
+    let trip_state = one_of(
+        &mut fields,
+        "state",
+        query.state.as_deref(),
+        states,
+        STATES.iter().copied(),
+    );
+    let order = page::order(&mut fields, query.sort.as_deref(), Order::descending(TripKey::Start));
+    if query.vehicle.is_some() && query.policy.is_some() {
+        fields.wrong("policy", "wanted either vehicle or policy, got both");
+    }
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
     let store = caller.store(&state);
-    let (vehicle, driver) = whose(&store, &query).await?;
-    let listed = store
-        .trips(
-            TripFilter {
-                vehicle,
-                driver,
-                from,
-                to,
-            },
-            page,
-        )
-        .await?;
+    let whose = Whose::find(&store, &query.vehicle, &query.driver, &query.fleet, &query.group).await?;
+    let mut filter = TripFilter {
+        vehicle: whose.vehicle,
+        driver: whose.driver,
+        from,
+        to,
+        fleet: whose.fleet,
+        group: whose.group,
+        days: (None, None),
+        state: trip_state,
+        min_distance_m,
+        changed_since,
+    };
+    if let Some(given) = &query.policy {
+        let policy = policy(&store, given).await?.policy;
+        filter.vehicle = Some(policy.vehicle);
+        filter.days = (Some(policy.starts_on), policy.ends_on);
+    }
+    let listed = store.find_trips(filter, order, page).await?;
     Ok(Json(List::of(listed, Trip::from)))
 }
 
-async fn whose(store: &TenantStore, query: &TripQuery) -> Result<(Option<VehicleId>, Option<DriverId>), Problem> {
-    let vehicle = match &query.vehicle {
-        Some(given) => Some(vehicle_id(store, given).await?),
-        None => None,
-    };
-    let driver = match &query.driver {
-        Some(given) => Some(driver_id(store, given).await?),
-        None => None,
-    };
-    Ok((vehicle, driver))
+const STATES: [&str; 2] = ["closed", "provisional"];
+
+fn metres(fields: &mut Fields, given: Option<&str>) -> Option<f64> {
+    let given = given?;
+    let metres = given
+        .parse()
+        .ok()
+        .filter(|metres: &f64| metres.is_finite() && *metres >= 0.0);
+    if metres.is_none() {
+        let detail = format!("wanted a number of metres from 0, got {:?}", shown(given));
+        fields.wrong("min_distance_m", detail);
+    }
+    metres
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_a_number_of_metres() {
+        let mut fields = Fields::of_query();
+        assert_eq!(metres(&mut fields, Some("12.5")), Some(12.5));
+        assert_eq!(metres(&mut fields, None), None);
+        assert!(fields.finish().is_ok());
+        for wrong in ["-1", "NaN", "inf", "far", ""] {
+            let mut fields = Fields::of_query();
+            metres(&mut fields, Some(wrong));
+            assert!(fields.finish().is_err(), "{wrong}");
+        }
+    }
 }

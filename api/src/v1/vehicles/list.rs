@@ -1,17 +1,21 @@
 //! `GET /v1/vehicles`
 
 use actix_web::web::{Data, Json};
-use odograph_store::{Order, VehicleKey};
+use odograph_store::{Order, VehicleFilter, VehicleKey};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Vehicle;
 use crate::{
     auth::gate::Caller,
-    extract::query::{Fields, Query},
+    extract::{
+        query::{Fields, Query},
+        value::Vin,
+    },
     page::{self, List, SortKeys},
     problem::Problem,
     state::ApiState,
+    v1::Whose,
 };
 
 impl SortKeys for VehicleKey {
@@ -23,6 +27,15 @@ impl SortKeys for VehicleKey {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct VehicleQuery {
+    /// What the external reference begins with.
+    #[param(example = "fleet-")]
+    external_ref_prefix: Option<String>,
+    #[param(min_length = 17, max_length = 17, example = "WVWZZZ1KZAW000001")]
+    vin: Option<String>,
+    /// In this fleet now; id or external reference.
+    fleet: Option<String>,
+    /// In this group now; id or external reference.
+    group: Option<String>,
     /// What to sort by; with `-` before it, the other way round.
     #[param(schema_with = page::sort_schema::<VehicleKey>, required = false)]
     sort: Option<String>,
@@ -48,13 +61,19 @@ pub(crate) async fn handle(
     Query(query): Query<VehicleQuery>,
 ) -> Result<Json<List<Vehicle>>, Problem> {
     let mut fields = Fields::of_query();
-    let order = page::order(
-        &mut fields,
-        query.sort.as_deref(),
-        Order::ascending(VehicleKey::CreatedAt),
-    );
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
+    let vin = fields.parse::<Vin>("vin", query.vin.as_deref());
+    let usual = Order::ascending(VehicleKey::CreatedAt);
+    let order = page::order(&mut fields, query.sort.as_deref(), usual);
     fields.finish()?;
-    let listed = caller.store(&state).vehicles_by(order, page).await?;
+    let store = caller.store(&state);
+    let whose = Whose::find(&store, &None, &None, &query.fleet, &query.group).await?;
+    let filter = VehicleFilter {
+        reference_prefix: query.external_ref_prefix,
+        vin: vin.map(|vin| vin.0),
+        fleet: whose.fleet,
+        group: whose.group,
+    };
+    let listed = store.find_vehicles(filter, order, page).await?;
     Ok(Json(List::of(listed, Vehicle::from)))
 }
