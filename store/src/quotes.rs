@@ -1,6 +1,6 @@
 //! Quotes: what a policy would cost. They charge nothing.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use odograph_domain::{
     id::{DriverId, IdOrRef, PolicyId, QuoteId},
     money::{Currency, Money},
@@ -94,6 +94,11 @@ impl TenantStore {
     pub async fn put_quote(&self, quote: NewQuote) -> Result<QuoteRecord> {
         let caller = self.caller();
         let id: QuoteId = caller.id();
+        // At the precision the database keeps, so that what is returned equals what is read again.
+        let quote = NewQuote {
+            valid_until: quote.valid_until.trunc_subsecs(6),
+            ..quote
+        };
         let mut tx = self.begin().await?;
         sqlx::query!(
             "INSERT INTO quote (tenant_id, id, policy_id, driver_id, starts_on, ends_on, currency, total, as_is_total, request,
@@ -183,7 +188,7 @@ impl TenantStore {
         let after = changed(&mut tx, caller.tenant.uuid(), &before, change).await?;
         let (mut as_is, mut would_be) = (Vec::new(), Vec::new());
         for month in months {
-            as_is.push(inputs_of(&mut tx, caller.tenant, &before, *month, ScoreDay::Nearest).await?);
+            as_is.push(inputs_of(&mut tx, caller.tenant, &before, *month, ScoreDay::Exact).await?);
             would_be.push(inputs_of(&mut tx, caller.tenant, &after, *month, ScoreDay::Nearest).await?);
         }
         tx.commit().await?;

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) enum ScoreDay {
     /// That of its last day, as premiums are.
     Exact,
-    /// Where there is none of its last day the newest before: a stretch that is only supposed has none of its own.
+    /// Where there is none of its last day the newest of the month before: a stretch that is only supposed has none of its own.
     Nearest,
 }
 

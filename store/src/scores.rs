@@ -189,7 +189,7 @@ pub(crate) async fn score_on(
     Ok(value)
 }
 
-/// The newest score up to a day.
+/// The newest score of the month up to a day.
 pub(crate) async fn score_before(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -197,7 +197,8 @@ pub(crate) async fn score_before(
     day: NaiveDate,
 ) -> Result<Option<Decimal>> {
     let value = sqlx::query_scalar!(
-        "SELECT value FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of <= $3 ORDER BY as_of DESC LIMIT 1",
+        "SELECT value FROM score WHERE tenant_id = $1 AND driver_id = $2 AND as_of <= $3 AND as_of > $3 - 31
+         ORDER BY as_of DESC LIMIT 1",
         tenant.uuid(),
         driver.uuid(),
         day,

@@ -2,11 +2,11 @@
 
 use odograph_domain::{
     id::{ClientId, IdOrRef},
-    policy::Month,
+    policy::{Month, Product},
 };
 use odograph_store::{
-    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewVehicle, Order, Page, PolicyFilter, Realm, StoreError,
-    TripFilter, VehicleFilter, VehicleKey, Writes,
+    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewPolicyChange, NewVehicle, Order, Page, PolicyFilter, Realm,
+    StoreError, TripFilter, VehicleFilter, VehicleKey, Writes,
 };
 
 use crate::world::{Insurer, World, day, policy_of, tally, terms, utc};
@@ -96,6 +96,22 @@ async fn another_tenants_things_are_not_there() {
     missing(other.track(a_trip).await);
     missing(other.latest_score(a.driver, None).await);
     missing(other.scores(a.driver, None, None, Page::default()).await);
+    missing(other.policy_changes(a.policy, Page::default()).await);
+    let payd = NewPolicyChange {
+        effective_on: day("2026-05-01"),
+        product: Some(Product::Payd),
+        plan: None,
+        main_driver: None,
+        reason: None,
+    };
+    missing(other.if_changed(a.policy, payd.clone(), &[]).await);
+    missing(other.change_policy(&IdOrRef::Id(a.policy), None, payd).await);
+    missing(
+        other
+            .cancel_policy(&IdOrRef::Id(a.policy), None, day("2026-05-01"), None)
+            .await,
+    );
+    missing(other.update_policy(&IdOrRef::Id(a.policy), None, |_| {}).await);
     missing(
         other
             .usage_by_policy(a.policy, day("2026-01-01"), day("2026-12-31"))

@@ -152,17 +152,17 @@ fn by_hand(inputs: &RatingInputs) -> Decimal {
         plan_version: inputs.plan_version,
         terms: inputs.terms.clone(),
     }];
-    let (parts, covered): (_, Box<dyn Fn(&RatingSegment) -> Decimal>) = if inputs.segments.is_empty() {
-        let all = Decimal::from(inputs.covered_days);
-        (whole, Box::new(move |_| all))
-    } else {
-        (inputs.segments.clone(), Box::new(|part| Decimal::from(part.days())))
+    let (parts, covered) = match inputs.segments.as_slice() {
+        [] => (whole, vec![Decimal::from(inputs.covered_days)]),
+        segments => {
+            let days = segments.iter().map(|part| Decimal::from(part.days()));
+            (segments.to_vec(), days.collect())
+        }
     };
     let mut plans: Vec<(&RatingSegment, Decimal, Decimal)> = Vec::new();
-    for part in &parts {
+    for (part, covered) in parts.iter().zip(covered) {
         let terms = &part.terms;
-        let mut amount =
-            terms.base_per_month * covered(part) / days + terms.rate_per_km * Decimal::new(part.usage_m, 3);
+        let mut amount = terms.base_per_month * covered / days + terms.rate_per_km * Decimal::new(part.usage_m, 3);
         if let (Product::Phyd, Some(score)) = (part.product, part.score) {
             let band = terms.score_bands.iter().rev().find(|band| band.from_score <= score);
             amount *= band.map_or(Decimal::ONE, |band| band.factor);
@@ -172,10 +172,10 @@ fn by_hand(inputs: &RatingInputs) -> Decimal {
             .find(|(of, ..)| (of.plan, of.plan_version) == (part.plan, part.plan_version));
         match known {
             Some((_, days, total)) => {
-                *days += covered(part);
+                *days += covered;
                 *total += amount;
             }
-            None => plans.push((part, covered(part), amount)),
+            None => plans.push((part, covered, amount)),
         }
     }
     let (mut total, mut lowest) = (Decimal::ZERO, Decimal::ZERO);
@@ -356,11 +356,8 @@ async fn what_may_be_kept_no_more_is_taken_out_of_the_raw_data_too() {
         allowed != **sample
     };
     let (before, after): (Vec<_>, Vec<_>) = raw.iter().partition(|sample| sample.ts.utc() < midnight);
-    assert!(
-        before.iter().any(|sample| telling(sample)),
-        "nothing of behaviour to be looked for"
-    );
-    assert!(after.len() > 1_000 && !after.iter().any(|sample| telling(sample)));
+    assert!(before.iter().any(telling), "nothing of behaviour to be looked for");
+    assert!(after.len() > 1_000 && !after.iter().any(telling));
     // Where it was and how far stays: what is charged by distance is as it was.
     assert!(
         after
