@@ -1,20 +1,26 @@
-//! A generated fleet: drivers with habits and temperaments, in a generated town, under physics.
+//! A generated fleet: drivers with habits and temperaments, in a generated world, under physics, with devices of every
+//! quality. `docs/simulator.md` says what is modelled and what is not.
 //!
-//! It stands in for devices where there are none, in `odograph demo` and in tests. Everything follows from the seed: the
-//! same spec gives the same bytes. Every vehicle has its own random stream, so that a larger fleet begins with the smaller.
+//! It stands in for devices where there are none: in `odograph simulate`, in the demo and in tests. Everything follows
+//! from the spec: the same spec gives the same bytes. Every vehicle has random streams of its own, so that a larger fleet
+//! begins with the smaller; uploads and claims have theirs too, so that the same drives can be sent cleanly or badly.
 
+mod claims;
 mod device;
 mod driver;
 mod habits;
+mod life;
+mod math;
 mod motion;
 mod path;
-mod sending;
-mod town;
+mod scenario;
+mod spec;
+mod truth;
+mod upload;
+mod world;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use chrono_tz::Tz;
 use odograph_domain::{
-    batch::{AccelFrame, Gravity},
+    batch::{AccelFrame, Gravity, Impact},
     policy::Product,
     sample::Sample,
 };
@@ -22,20 +28,21 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-pub use self::driver::Style;
-use self::{device::Device, driver::Driver, path::Path, town::Town};
+pub(crate) use self::habits::utc as local_time;
+pub use self::{
+    claims::{Claim, Risk},
+    device::{DeviceKind, OdometerKind},
+    driver::Style,
+    scenario::{Scenario, ScenarioFile, TheftKind, TrueScenario, Which},
+    spec::{FleetSpec, Mix, Period, Rates},
+    truth::{EventKind, TrueEvent, TrueTrip},
+    upload::GeneratedBatch,
+    world::Centre,
+};
+use self::{device::Device, driver::Driver, life::Life, world::World};
 
-/// A fleet to generate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FleetSpec {
-    pub seed: u64,
-    pub vehicles: usize,
-    pub days: u32,
-    /// First local day anybody drives.
-    pub first_day: NaiveDate,
-    /// The drivers' own: they get up, commute and sleep by it.
-    pub time_zone: Tz,
-}
+/// Of the generator: part of a spec's hash, since other code makes other bytes.
+pub const VERSION: u32 = 2;
 
 /// One vehicle, who drives it, what its device sends, and what really happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,10 +50,14 @@ pub struct GeneratedVehicle {
     pub external_ref: String,
     pub product: Product,
     pub driver: GeneratedDriver,
+    pub device: GeneratedDevice,
     /// In the order they are sent: some twice, some late.
     pub batches: Vec<GeneratedBatch>,
     /// The truth, in order of time.
     pub trips: Vec<TrueTrip>,
+    pub events: Vec<TrueEvent>,
+    pub claims: Vec<Claim>,
+    pub happened: Option<TrueScenario>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -54,22 +65,16 @@ pub struct GeneratedDriver {
     pub external_ref: String,
     pub name: String,
     pub style: Style,
+    pub risk: Risk,
 }
 
-/// What a device sends at once. A batch that is sent twice is the same to the byte, its id included.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GeneratedBatch {
-    pub batch_id: String,
-    pub sent_at: DateTime<Utc>,
-    pub samples: Vec<Sample>,
-}
-
-/// A trip as it was driven: from the first sample with the ignition on to the one that says it is off.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrueTrip {
-    pub start: DateTime<Utc>,
-    pub end: DateTime<Utc>,
-    pub distance_km: f64,
+pub struct GeneratedDevice {
+    pub kind: DeviceKind,
+    pub odometer: OdometerKind,
+    /// What wheels and odometer count for a true metre.
+    pub wheel_gain: f64,
+    pub accel_frame: AccelFrame,
 }
 
 impl GeneratedVehicle {
@@ -83,80 +88,110 @@ impl GeneratedVehicle {
             accel_frame: AccelFrame,
             gravity: Gravity,
             samples: &'a [Sample],
+            #[serde(skip_serializing_if = "<[Impact]>::is_empty")]
+            impacts: &'a [Impact],
         }
 
         serde_json::to_vec(&Body {
             schema: 1,
             batch_id: &batch.batch_id,
             vehicle: &self.external_ref,
-            accel_frame: AccelFrame::Vehicle,
+            accel_frame: self.device.accel_frame,
             gravity: Gravity::Included,
             samples: &batch.samples,
+            impacts: &batch.impacts,
         })
+    }
+}
+
+/// A fleet whose world is there; its vehicles are made one by one, in any order.
+#[derive(Debug)]
+pub struct Fleet {
+    spec: FleetSpec,
+    world: World,
+}
+
+impl Fleet {
+    pub fn new(spec: FleetSpec) -> Self {
+        let world = World::generate(&mut stream(spec.seed, 0, Stream::Life));
+        Self { spec, world }
+    }
+
+    pub fn spec(&self) -> &FleetSpec {
+        &self.spec
+    }
+
+    /// The vehicle of this index, from 0.
+    pub fn vehicle(&self, index: usize) -> GeneratedVehicle {
+        let (spec, number) = (&self.spec, index + 1);
+        let rng = |kind| stream(spec.seed, number as u64, kind);
+        let external_ref = spec.vehicle_ref(number);
+        let mut life_rng = rng(Stream::Life);
+        let driver = Driver::generate(index, &self.world, &mut life_rng);
+        let mut device_rng = rng(Stream::Device);
+        let kind = spec.mix.at(device_rng.random_range(0..spec.mix.total().max(1)));
+        let (begins, _) = spec.period.bounds(spec.time_zone);
+        // It has been parked for a while.
+        let parked_since = begins - chrono::TimeDelta::hours(1);
+        let home = (spec.centre, self.world.node(driver.home()));
+        let device = Device::new(kind, home, parked_since, (spec.rates, spec.every_ms), device_rng);
+        let mine = |scenario: &&Scenario| scenario.vehicle().is(number, &external_ref);
+        let scenario = spec.scenarios.iter().find(mine).cloned();
+        let mut life = Life::new(spec, (&self.world, &driver), device, scenario, life_rng);
+        life.live(&external_ref);
+        let mut claims_rng = rng(Stream::Claims);
+        let risk = Risk::of(&driver.temper, driver.annual_km(&self.world), &mut claims_rng);
+        let claims = risk.claims(begins, spec.claims_history_years, &life.trips, &mut claims_rng);
+        life.events.sort_by_key(|event| (event.start, event.kind));
+        GeneratedVehicle {
+            // Every fourth insures by distance alone, and whoever has a device for it.
+            product: if index % 4 == 3 || kind == DeviceKind::Mileage {
+                Product::Payd
+            } else {
+                Product::Phyd
+            },
+            device: GeneratedDevice {
+                kind,
+                odometer: life.device.odometer,
+                wheel_gain: life.device.wheel_gain,
+                accel_frame: life.device.accel_frame(),
+            },
+            driver: GeneratedDriver {
+                external_ref: spec.driver_ref(number),
+                name: driver.name.clone(),
+                style: driver.temper.style,
+                risk,
+            },
+            batches: upload::send(&external_ref, life.stretches, &spec.rates, rng(Stream::Uploads)),
+            trips: life.trips,
+            events: life.events,
+            claims,
+            happened: life.happened,
+            external_ref,
+        }
     }
 }
 
 /// Generates a fleet, one vehicle at a time: a fortnight of one is some tens of thousands of samples.
 pub fn generate(spec: &FleetSpec) -> impl Iterator<Item = GeneratedVehicle> + use<> {
-    let spec = spec.clone();
-    let town = Town::generate(&mut stream(spec.seed, 0));
-    (0..spec.vehicles).map(move |index| vehicle(&spec, &town, index))
+    let fleet = Fleet::new(spec.clone());
+    (0..fleet.spec.vehicles).map(move |index| fleet.vehicle(index))
 }
 
-fn stream(seed: u64, number: u64) -> ChaCha8Rng {
+/// What a vehicle's random streams are for.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Life,
+    Device,
+    Uploads,
+    Claims,
+}
+
+/// Stream 0 is the world's, the others are the vehicles' by number.
+fn stream(seed: u64, number: u64, kind: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(number);
+    rng.set_stream(number * 4 + kind as u64);
     rng
-}
-
-fn vehicle(spec: &FleetSpec, town: &Town, index: usize) -> GeneratedVehicle {
-    let mut rng = stream(spec.seed, index as u64 + 1);
-    let number = index + 1;
-    let external_ref = format!("demo-vehicle-{number:03}");
-    let driver = Driver::generate(index, town, &mut rng);
-    let mut device = Device::new(
-        town.node(driver.home()),
-        habits::end(spec.first_day, 0, spec.time_zone),
-        &mut rng,
-    );
-    let mut stretches = Vec::new();
-    let mut trips = Vec::new();
-    let mut at = driver.home();
-    for leg in driver.legs(spec.first_day, spec.days, &mut rng) {
-        if leg.to == at {
-            continue;
-        }
-        let planned = habits::utc(leg.depart, spec.time_zone);
-        let depart = device.ready_from(planned);
-        let route = town.route(at, leg.to, &mut rng);
-        let path = Path::along(town, &route, &driver.temper, &mut rng);
-        let drive = motion::drive(&path, &driver.temper, &mut rng);
-        stretches.push(device.park_until(depart, &mut rng));
-        let (samples, trip) = device.record(depart, &drive, &driver.temper, &mut rng);
-        stretches.push(samples);
-        trips.push(trip);
-        at = leg.to;
-    }
-    stretches.push(device.park_until(habits::end(spec.first_day, spec.days, spec.time_zone), &mut rng));
-    GeneratedVehicle {
-        // Every fourth insures by distance alone.
-        product: if index % 4 == 3 { Product::Payd } else { Product::Phyd },
-        driver: GeneratedDriver {
-            external_ref: format!("demo-driver-{number:03}"),
-            name: driver.name,
-            style: driver.temper.style,
-        },
-        batches: sending::send(&external_ref, stretches, &mut rng),
-        external_ref,
-        trips,
-    }
-}
-
-/// Noise of mean 0 and standard deviation 1, within ±3.5: the sum of four uniform numbers. Needs no transcendental
-/// function, whose last digit may differ between machines.
-fn noise(rng: &mut ChaCha8Rng) -> f64 {
-    let sum: f64 = (0..4).map(|_| rng.random::<f64>()).sum();
-    (sum - 2.0) * 3.0_f64.sqrt()
 }
 
 #[cfg(test)]

@@ -16,4 +16,5 @@ pub mod pipeline;
 pub mod plan;
 pub mod root;
 pub mod shutdown;
+pub mod simulate;
 pub mod worker;

@@ -203,13 +203,13 @@ pub fn recorded(vehicle: &GeneratedVehicle) -> Vec<Sample> {
 /// A small generated fleet, its clocks put forward within the second night. The fourth vehicle insures by distance alone.
 pub fn small_fleet(vehicles: usize, days: u32) -> Vec<GeneratedVehicle> {
     let first_day = NaiveDate::from_ymd_opt(2026, 3, 27).expect("a day");
-    fleet::generate(&FleetSpec {
-        seed: 20_260_327,
+    fleet::generate(&FleetSpec::days(
+        20_260_327,
         vehicles,
-        days,
         first_day,
-        time_zone: Tz::Europe__Berlin,
-    })
+        days,
+        Tz::Europe__Berlin,
+    ))
     .collect()
 }
 

@@ -106,13 +106,7 @@ impl Demo {
         };
         let mut summary = Summary::new(parts.ids.uuid());
         if self.data.is_empty() {
-            let spec = FleetSpec {
-                seed: self.seed,
-                vehicles: self.vehicles as usize,
-                days: self.days,
-                first_day: FIRST_DAY,
-                time_zone: self.time_zone,
-            };
+            let spec = FleetSpec::days(self.seed, self.vehicles as usize, FIRST_DAY, self.days, self.time_zone);
             import::send_fleet(parts, tenant, &spec, &register.plan, &mut summary, interrupted).await?;
         }
         for file in &self.data {

@@ -16,6 +16,7 @@ mod import;
 mod migrate;
 mod openapi;
 pub mod serve;
+mod simulate;
 pub mod table;
 mod tenant;
 
@@ -48,6 +49,8 @@ enum Command {
     Migrate,
     /// Send a file of telemetry (canonical CSV, plain or gzip, or Parquet) the way live batches go.
     Import(import::Import),
+    /// Generate a fleet: telemetry and the truth beside it, to files, over HTTP or into the queue.
+    Simulate(Box<simulate::Simulate>),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
@@ -85,6 +88,7 @@ impl Cli {
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
+            Command::Simulate(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
             Command::Bench(command) => command.run(config).await,

@@ -3,20 +3,55 @@
 use chrono::{Days, NaiveDate};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::{
     habits::{self, Habit, Leg, Places},
-    noise,
+    math::{chance, noise},
     path::Obstacle,
-    town::{Node, Town},
+    world::{Node, World},
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Style {
     Calm,
     Average,
     Aggressive,
+    /// Smooth, and always too fast.
+    Speeder,
+    /// With the phone in hand; brakes late.
+    Distracted,
+    /// Average, and out at night.
+    Night,
 }
+
+impl Style {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Average => "average",
+            Self::Aggressive => "aggressive",
+            Self::Speeder => "speeder",
+            Self::Distracted => "distracted",
+            Self::Night => "night",
+        }
+    }
+}
+
+/// In turn, so that even a fleet of three has different ones.
+const STYLES: [Style; 10] = [
+    Style::Calm,
+    Style::Aggressive,
+    Style::Average,
+    Style::Calm,
+    Style::Speeder,
+    Style::Average,
+    Style::Distracted,
+    Style::Average,
+    Style::Night,
+    Style::Average,
+];
 
 /// How somebody drives. Each figure is drawn about the style's own, so that no two drivers are the same.
 #[derive(Debug, Clone)]
@@ -27,11 +62,11 @@ pub(super) struct Temper {
     braking_ms2: f64,
     cornering_ms2: f64,
     /// Usual speed as a share of the limit.
-    pace: f64,
+    pub(super) pace: f64,
     /// Chance that a manoeuvre is a harsh one.
-    harsh: f64,
+    pub(super) harsh: f64,
     /// Hazards that end in an emergency braking, per km.
-    hazards_a_km: f64,
+    pub(super) hazards_a_km: f64,
     /// How often the phone is taken up, per hour of driving.
     pub(super) phone_an_hour: f64,
 }
@@ -42,6 +77,9 @@ impl Temper {
             Style::Calm => (1.4, 1.4, 1.7, 0.94, 0.002, 0.004, 0.1),
             Style::Average => (1.8, 1.9, 2.3, 1.01, 0.012, 0.02, 0.8),
             Style::Aggressive => (2.4, 2.6, 2.9, 1.09, 0.10, 0.10, 3.0),
+            Style::Speeder => (2.0, 2.1, 2.5, 1.16, 0.02, 0.03, 0.8),
+            Style::Distracted => (1.8, 2.1, 2.2, 1.0, 0.03, 0.07, 8.0),
+            Style::Night => (1.8, 1.9, 2.3, 1.04, 0.02, 0.03, 0.8),
         };
         let mut about = |usual: f64, spread: f64| usual * (1.0 + spread * noise(rng).clamp(-2.0, 2.0));
         Self {
@@ -56,9 +94,14 @@ impl Temper {
         }
     }
 
+    /// Whoever drives a car that is not his, away from where it was.
+    pub(super) fn of_a_thief(rng: &mut ChaCha8Rng) -> Self {
+        Self::draw(Style::Aggressive, rng)
+    }
+
     /// One manoeuvre: the usual, or now and then a harsh one.
     fn manoeuvre(&self, usual: f64, harshly: std::ops::Range<f64>, rng: &mut ChaCha8Rng) -> f64 {
-        if rng.random_bool(self.harsh) {
+        if chance(rng, self.harsh) {
             rng.random_range(harshly)
         } else {
             usual * rng.random_range(0.85..1.1)
@@ -84,8 +127,7 @@ impl Temper {
 
     /// Something that runs into the road on a stretch, if anything does.
     pub(super) fn hazard(&self, from_m: f64, length_m: f64, rng: &mut ChaCha8Rng) -> Option<Obstacle> {
-        let chance = (self.hazards_a_km * length_m / 1000.0).clamp(0.0, 1.0);
-        if !rng.random_bool(chance) {
+        if !chance(rng, self.hazards_a_km * length_m / 1000.0) {
             return None;
         }
         let stops = rng.random_bool(0.3);
@@ -108,19 +150,20 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn generate(index: usize, town: &Town, rng: &mut ChaCha8Rng) -> Self {
-        // In turn, so that even a fleet of three has all of them.
-        let style = [Style::Calm, Style::Aggressive, Style::Average][index % 3];
-        let habit = match rng.random_range(0..10) {
-            0..6 => Habit::Commuter,
-            6..9 => Habit::AtHome,
+    pub(super) fn generate(index: usize, world: &World, rng: &mut ChaCha8Rng) -> Self {
+        let style = STYLES[index % STYLES.len()];
+        let habit = match (style, rng.random_range(0..10)) {
+            (Style::Night, ..5) => Habit::NightShift,
+            (Style::Night, _) => Habit::NightOwl,
+            (_, ..6) => Habit::Commuter,
+            (_, 6..9) => Habit::AtHome,
             _ => Habit::NightShift,
         };
         Self {
             name: name(rng),
             temper: Temper::draw(style, rng),
             habit,
-            places: Places::draw(town, rng),
+            places: Places::draw(world, rng),
         }
     }
 
@@ -128,11 +171,31 @@ impl Driver {
         self.places.home
     }
 
+    /// Somewhere of his to go to next, for whoever drives all day.
+    pub(super) fn errand(&self, world: &World, at: Node, rng: &mut ChaCha8Rng) -> Node {
+        loop {
+            let to = world.address(rng);
+            if to != at {
+                return to;
+            }
+        }
+    }
+
     /// Where he goes and when, in order.
     pub(super) fn legs(&self, first_day: NaiveDate, days: u32, rng: &mut ChaCha8Rng) -> Vec<Leg> {
         let each = (0..u64::from(days)).filter_map(|day| first_day.checked_add_days(Days::new(day)));
         each.flat_map(|day| habits::day(self.habit, &self.places, day, rng))
             .collect()
+    }
+
+    /// What he drives in a year, about: his ways to work and back, and the rest.
+    pub(super) fn annual_km(&self, world: &World) -> f64 {
+        const DETOUR: f64 = 1.35;
+        let work_km = world.node(self.places.home).distance(world.node(self.places.work)) / 1000.0 * DETOUR;
+        match self.habit {
+            Habit::Commuter | Habit::NightShift => 230.0 * 2.0 * work_km + 4000.0,
+            Habit::AtHome | Habit::NightOwl => 6000.0,
+        }
     }
 }
 

@@ -1,47 +1,52 @@
 //! Habits: when somebody drives, and where to, in local time.
 
 use chrono::{
-    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday,
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc,
+    Weekday,
 };
 use chrono_tz::Tz;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::town::{Node, Town};
+use super::world::{Node, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Habit {
     Commuter,
     AtHome,
     NightShift,
+    /// Out in the evening, back after midnight.
+    NightOwl,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places {
     pub(super) home: Node,
-    work: Node,
+    pub(super) work: Node,
     shop: Node,
     school: Node,
     friend: Node,
 }
 
 impl Places {
-    pub(super) fn draw(town: &Town, rng: &mut ChaCha8Rng) -> Self {
-        let home = Town::address(rng);
+    pub(super) fn draw(world: &World, rng: &mut ChaCha8Rng) -> Self {
+        let home = world.address(rng);
+        // One in four works out of town, a motorway away.
+        let work_m = if rng.random_bool(0.3) { 14_000.0 } else { 5500.0 };
         // Nobody drives round the corner: of a few addresses the one whose distance suits best.
         let mut about = |wanted_m: f64| {
-            let away = |node: Node| (town.node(node).distance(town.node(home)) - wanted_m).abs();
-            (0..12)
-                .map(|_| Town::address(rng))
+            let away = |node: Node| (world.node(node).distance(world.node(home)) - wanted_m).abs();
+            (0..16)
+                .map(|_| world.address(rng))
                 .min_by(|a, b| away(*a).total_cmp(&away(*b)))
                 .unwrap_or(home)
         };
         Self {
             home,
-            work: about(4500.0),
-            shop: about(1800.0),
-            school: about(1200.0),
-            friend: about(3000.0),
+            work: about(work_m),
+            shop: about(2500.0),
+            school: about(1500.0),
+            friend: about(5000.0),
         }
     }
 }
@@ -130,6 +135,14 @@ pub(super) fn day(habit: Habit, places: &Places, date: NaiveDate, rng: &mut ChaC
             day.at(21.4, 15, places.work);
             day.after(460..500, places.home);
         }
+        (Habit::NightOwl, _) => {
+            if day.chance(0.4) {
+                day.at(14.5, 90, places.shop);
+                day.after(20..60, places.home);
+            }
+            day.at(22.3, 40, places.friend);
+            day.after(90..220, places.home);
+        }
         (_, true) => {
             if day.chance(0.75) {
                 day.at(10.5, 75, places.shop);
@@ -144,8 +157,21 @@ pub(super) fn day(habit: Habit, places: &Places, date: NaiveDate, rng: &mut ChaC
     day.legs
 }
 
+/// How full the roads are: 1 at the height of the rush hour of a working day, 0 at night.
+pub(super) fn traffic(at: DateTime<Utc>, zone: Tz) -> f64 {
+    let local = at.with_timezone(&zone);
+    let hour = f64::from(local.num_seconds_from_midnight()) / 3600.0;
+    let peak = |middle: f64, width: f64| (1.0 - ((hour - middle) / width).abs()).max(0.0);
+    let day = if (7.0..21.0).contains(&hour) { 0.1 } else { 0.0 };
+    if matches!(local.weekday(), Weekday::Sat | Weekday::Sun) {
+        day
+    } else {
+        peak(7.8, 1.5).max(peak(17.2, 2.0)).max(day)
+    }
+}
+
 /// A local time as an instant. An hour that the clocks skip is the one after; of one they repeat it is the first.
-pub(super) fn utc(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+pub(crate) fn utc(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
         LocalResult::None => match zone.from_local_datetime(&(local + TimeDelta::hours(1))) {

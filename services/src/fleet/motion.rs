@@ -8,31 +8,50 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     driver::Temper,
     path::{Obstacle, Path, approach_ms},
-    town::Point,
+    world::{Point, Sky},
 };
 
-const STEPS_A_SECOND: u32 = 10;
-const STEP_S: f64 = 1.0 / STEPS_A_SECOND as f64;
+/// Steps of the simulation, ms: the finest interval a device can record at.
+pub(super) const STEP_MS: u32 = 100;
+const STEP_S: f64 = STEP_MS as f64 / 1000.0;
 /// As hard as dry asphalt allows, m/s².
 const GRIP_MS2: f64 = 8.0;
 /// How quickly the pedal goes down, m/s³.
 const JERK_MS3: f64 = 4.0;
-/// Nothing in this town takes longer; a bound, so that no geometry can make a drive without an end.
-const LONGEST_S: usize = 3 * 3600;
+/// Nothing in this world takes longer; a bound, so that no geometry can make a drive without an end.
+const LONGEST_MS: u32 = 3 * 3_600_000;
 
-/// The car at a whole second of the drive.
+/// The car at one moment of a drive.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Second {
+pub(super) struct Frame {
+    /// Since the drive began.
+    pub(super) at_ms: u32,
     pub(super) point: Point,
     /// Radians, 0 east, counter-clockwise.
     pub(super) heading: f64,
     pub(super) driven_m: f64,
     pub(super) speed_ms: f64,
-    /// Mean over the second before, m/s², forward.
+    /// Mean since the frame before, m/s², forward.
     pub(super) forward_ms2: f64,
-    /// Mean over the second before, m/s², to the left.
+    /// Mean since the frame before, m/s², to the left.
     pub(super) left_ms2: f64,
     pub(super) limit_kmh: f64,
+    pub(super) sky: Sky,
+}
+
+impl Frame {
+    /// A car that stands at the middle of the town, before anything happened.
+    pub(super) const AT_REST: Self = Self {
+        at_ms: 0,
+        point: Point { x: 0.0, y: 0.0 },
+        heading: 0.0,
+        driven_m: 0.0,
+        speed_ms: 0.0,
+        forward_ms2: 0.0,
+        left_ms2: 0.0,
+        limit_kmh: 0.0,
+        sky: Sky::Open,
+    };
 }
 
 /// The car on its way.
@@ -51,8 +70,9 @@ struct Car<'a> {
     piece: usize,
 }
 
-/// Drives the path from one end to the other: a sample a second, from switching on to just before switching off.
-pub(super) fn drive(path: &Path, temper: &Temper, rng: &mut ChaCha8Rng) -> Vec<Second> {
+/// Drives the path from one end to the other: a frame every `frame_ms` (a multiple of [`STEP_MS`]), from switching on to
+/// just before switching off.
+pub(super) fn drive(path: &Path, temper: &Temper, frame_ms: u32, rng: &mut ChaCha8Rng) -> Vec<Frame> {
     let mut car = Car {
         path,
         obstacles: &path.obstacles,
@@ -71,30 +91,38 @@ pub(super) fn drive(path: &Path, temper: &Temper, rng: &mut ChaCha8Rng) -> Vec<S
         dwell_s: rng.random_range(2.0..6.0),
         seen_m: f64::INFINITY,
     };
-    let mut seconds: Vec<Second> = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
     let mut look = 0;
-    while seconds.len() < LONGEST_S && !(car.parked && car.stands_s <= 0.0) {
-        if let Some(second) = car.look(seconds.last(), &mut look) {
-            seconds.push(second);
+    let mut at_ms = 0;
+    while at_ms < LONGEST_MS && !(car.parked && car.stands_s <= 0.0) {
+        if let Some(frame) = car.look(at_ms, frames.last(), &mut look) {
+            frames.push(frame);
         }
-        for _ in 0..STEPS_A_SECOND {
+        for _ in 0..frame_ms / STEP_MS {
             car.step(&parks, temper, rng);
         }
+        at_ms += frame_ms;
     }
-    seconds
+    frames
+}
+
+/// From one direction to another over a time: how fast the car turns, rad/s, left positive.
+pub(super) fn turn_rads(from: f64, to: f64, seconds: f64) -> f64 {
+    ((to - from + PI).rem_euclid(2.0 * PI) - PI) / seconds
 }
 
 impl Car<'_> {
-    fn look(&self, before: Option<&Second>, hint: &mut usize) -> Option<Second> {
+    fn look(&self, at_ms: u32, before: Option<&Frame>, hint: &mut usize) -> Option<Frame> {
         let place = self.path.place(self.at_m, hint)?;
         let (forward_ms2, left_ms2) = before.map_or((0.0, 0.0), |before| {
-            let turned = (place.heading - before.heading + PI).rem_euclid(2.0 * PI) - PI;
+            let seconds = f64::from(at_ms - before.at_ms) / 1000.0;
             (
-                self.speed_ms - before.speed_ms,
-                turned * (self.speed_ms + before.speed_ms) / 2.0,
+                (self.speed_ms - before.speed_ms) / seconds,
+                turn_rads(before.heading, place.heading, seconds) * (self.speed_ms + before.speed_ms) / 2.0,
             )
         });
-        Some(Second {
+        Some(Frame {
+            at_ms,
             point: place.point,
             heading: place.heading,
             driven_m: self.at_m,
@@ -102,6 +130,7 @@ impl Car<'_> {
             forward_ms2,
             left_ms2,
             limit_kmh: place.limit_kmh,
+            sky: place.sky,
         })
     }
 
@@ -119,7 +148,7 @@ impl Car<'_> {
 
     /// The speed that every obstacle in sight allows, and how hard the hardest of them brakes.
     fn allowed(&self, cruise_ms: f64, parks: &Obstacle) -> (f64, f64) {
-        const IN_SIGHT_M: f64 = 250.0;
+        const IN_SIGHT_M: f64 = 600.0;
         let near = self
             .obstacles
             .iter()

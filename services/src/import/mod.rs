@@ -16,10 +16,12 @@ use odograph_store::TenantStore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use self::register::insured;
 pub use self::{register::Register, summary::Summary};
 use crate::{
     fleet::{self, FleetSpec},
     root::Parts,
+    simulate::Insured,
 };
 
 mod register;
@@ -54,7 +56,7 @@ pub async fn send(
     }
     let mut batches = file::batches(rows, BatchOptions::default());
     let bar = progress("sending", batches.progress().1, "{bytes}/{total_bytes}")?;
-    let mut sender = Sender::new(parts, tenant, &store, summary.run);
+    let mut sender = Sender::new(parts, tenant, summary.run);
     while let Some(gathered) = batches.next() {
         if interrupted.is_cancelled() {
             break;
@@ -98,12 +100,12 @@ pub async fn send_fleet(
 ) -> Result<()> {
     let store = parts.store.tenant(tenant);
     let bar = progress("driving", spec.vehicles as u64, "{pos}/{len} vehicles")?;
-    let mut sender = Sender::new(parts, tenant, &store, summary.run);
+    let mut sender = Sender::new(parts, tenant, summary.run);
     for vehicle in fleet::generate(spec) {
         if interrupted.is_cancelled() {
             break;
         }
-        register::generated(&store, &vehicle, plan, spec, summary).await?;
+        insured(&store, &Insured::of(&vehicle), plan, spec, summary).await?;
         for batch in &vehicle.batches {
             if interrupted.is_cancelled() {
                 break;
@@ -139,34 +141,35 @@ pub async fn wait(
 }
 
 /// A bar on standard error; hidden where that is no terminal.
-fn progress(what: &'static str, length: u64, counts: &str) -> Result<ProgressBar> {
+pub(crate) fn progress(what: &'static str, length: u64, counts: &str) -> Result<ProgressBar> {
     let template = format!("{{msg:12}} [{{bar:40}}] {counts} {{elapsed_precise}}");
     let style = ProgressStyle::with_template(&template)?.progress_chars("=> ");
     Ok(ProgressBar::new(length).with_style(style).with_message(what))
 }
 
-struct Sender<'a> {
+/// Puts batches into the queue, the way live batches go.
+pub(crate) struct Sender<'a> {
     parts: &'a Parts,
     tenant: TenantId,
-    store: &'a TenantStore,
+    store: TenantStore,
     run: Uuid,
     vehicles: HashMap<String, Option<VehicleId>>,
     waiting: Vec<Envelope>,
 }
 
 impl<'a> Sender<'a> {
-    fn new(parts: &'a Parts, tenant: TenantId, store: &'a TenantStore, run: Uuid) -> Self {
+    pub(crate) fn new(parts: &'a Parts, tenant: TenantId, run: Uuid) -> Self {
         Self {
             parts,
             tenant,
-            store,
+            store: parts.store.tenant(tenant),
             run,
             vehicles: HashMap::new(),
             waiting: Vec::new(),
         }
     }
 
-    async fn take(&mut self, given: &str, payload: Vec<u8>) -> Result<()> {
+    pub(crate) async fn take(&mut self, given: &str, payload: Vec<u8>) -> Result<()> {
         let vehicle = self.vehicle(given).await?;
         let mut extra = serde_json::Map::new();
         extra.insert(RUN.to_owned(), serde_json::to_value(self.run)?);
@@ -192,7 +195,7 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    pub(crate) async fn flush(&mut self) -> Result<()> {
         if !self.waiting.is_empty() {
             self.parts
                 .publisher

@@ -13,10 +13,7 @@ use odograph_ingest::file::{self, Line};
 use odograph_store::{Identity, NewDriver, NewPolicy, NewVehicle, TenantStore};
 
 use super::Summary;
-use crate::{
-    fleet::{FleetSpec, GeneratedVehicle},
-    plan,
-};
+use crate::{fleet::FleetSpec, plan, simulate::Insured};
 
 /// What `--register` makes of vehicles nobody has registered.
 #[derive(Debug, Clone)]
@@ -82,25 +79,29 @@ fn scan(path: &Path) -> Result<BTreeMap<String, Found>> {
     Ok(vehicles)
 }
 
-pub(super) async fn generated(
+/// Creates a generated vehicle, its driver and its policy, where the tenant does not know them.
+pub(crate) async fn insured(
     store: &TenantStore,
-    vehicle: &GeneratedVehicle,
+    insured: &Insured,
     plan: &str,
     spec: &FleetSpec,
     summary: &mut Summary,
 ) -> Result<()> {
     let identity = Identity {
-        name: Some(vehicle.driver.name.clone()),
+        name: Some(insured.driver_name.clone()),
         ..Identity::default()
     };
-    let driver = driver(store, &vehicle.driver.external_ref, Some(identity), summary).await?;
+    let driver = driver(store, &insured.driver, Some(identity), summary).await?;
+    if store.resolve_vehicle(&insured.vehicle).await?.is_some() {
+        return Ok(());
+    }
     let register = Register {
-        product: vehicle.product,
+        product: insured.product,
         plan: plan.to_owned(),
         time_zone: spec.time_zone,
     };
-    let reference = ExternalRef::parse(vehicle.external_ref.as_str())?;
-    insure(store, reference, driver, &register, spec.first_day, summary).await?;
+    let reference = ExternalRef::parse(insured.vehicle.as_str())?;
+    insure(store, reference, driver, &register, spec.first_day(), summary).await?;
     Ok(())
 }
 

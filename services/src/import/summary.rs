@@ -44,7 +44,7 @@ impl Summary {
     }
 
     /// One message with this many samples was sent.
-    pub(super) fn count(&mut self, samples: u64) {
+    pub(crate) fn count(&mut self, samples: u64) {
         self.rows += samples;
         self.sent += samples;
         self.messages += 1;
