@@ -192,6 +192,9 @@ impl Device {
             self.clock += TimeDelta::seconds(1);
             let mut off = self.row(0.0, Sky::Open);
             off.ignition = self.profile.ignition.then_some(false);
+            if let Some(crash) = drive.crash.filter(|_| self.profile.bus) {
+                (off.airbag, off.ecall) = (Some(crash.airbag), Some(crash.ecall));
+            }
             rows.push(Recorded {
                 at: self.clock,
                 sample: off,
