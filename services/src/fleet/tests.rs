@@ -204,7 +204,10 @@ fn styles_show() {
         means[2].1 > 0.1 && speeder.1 > means[2].1 && speeder.0 < means[2].0,
         "{means:?}"
     );
-    assert!(distracted.2 > 1.4 * means[2].2 && means[2].0 > 5.0 * means[1].0, "{means:?}");
+    assert!(
+        distracted.2 > 1.4 * means[2].2 && means[2].0 > 5.0 * means[1].0,
+        "{means:?}"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use odograph_domain::{
     envelope::Source,
     features::TripFeatures,
     id::{MessageId, TenantId, VehicleId},
-    intake::{LedgerKey, NewBatch, Subject, VehicleState},
+    intake::{DirtyWindow, LedgerKey, NewBatch, Subject, VehicleState},
     settings::TenantSettings,
     time::{ReceivedAt, Window},
     trip::TripBounds,
@@ -97,7 +97,7 @@ struct Worker {
     ledger: BTreeSet<String>,
     raw: Vec<RawSample>,
     trips: Vec<(TripBounds, TripFeatures)>,
-    dirty: Option<Window>,
+    dirty: Vec<DirtyWindow>,
 }
 
 impl Worker {
@@ -109,7 +109,7 @@ impl Worker {
             ledger: BTreeSet::new(),
             raw: Vec::new(),
             trips: Vec::new(),
-            dirty: None,
+            dirty: Vec::new(),
         }
     }
 
@@ -134,14 +134,17 @@ impl Worker {
         };
         let (state, dirty) = advance(self.state.clone(), &batch, &self.settings, &self.detectors, now);
         self.state = state;
-        if let Some(dirty) = dirty {
-            self.dirty = Some(self.dirty.map_or(dirty.window, |window| window.union(dirty.window)));
-        }
+        self.dirty.extend(dirty);
         self.raw.extend(samples.iter().cloned());
     }
 
     fn derive(&mut self) {
-        let Some(mut core) = self.dirty.take() else { return };
+        for dirty in DirtyWindow::merge_near(std::mem::take(&mut self.dirty)) {
+            self.derive_window(dirty.window);
+        }
+    }
+
+    fn derive_window(&mut self, mut core: Window) {
         let settings = self.settings.trip.clone();
         let derived = loop {
             let stored: Vec<Window> = self.trips.iter().map(|(bounds, _)| bounds.window()).collect();

@@ -82,7 +82,14 @@ fn state_table(plan: &Plan, state: &State) -> comfy_table::Table {
         ],
         vec!["batches".to_owned(), state.batches.to_string()],
         vec!["samples".to_owned(), state.samples.to_string()],
-        vec!["scenarios".to_owned(), format!("{} of {} came to pass", state.happened.len(), plan.fleet.scenarios.len())],
+        vec![
+            "scenarios".to_owned(),
+            format!(
+                "{} of {} came to pass",
+                state.happened.len(),
+                plan.fleet.scenarios.len()
+            ),
+        ],
         vec!["plan".to_owned(), state.plan_hash.chars().take(16).collect()],
     ];
     if let Target::Http { url } = &plan.target {
