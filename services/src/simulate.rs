@@ -43,6 +43,8 @@ use crate::{
 
 /// Vehicles generated at once, by thread: what a run holds in memory.
 const AHEAD: usize = 4;
+/// How much a power cut can lose of a run by vehicle: what is made anew when it is taken up.
+const SAVED_EVERY: Duration = Duration::from_secs(1);
 /// Batches between two saves of a run in order of time. Also where its gzip members end, and so part of its bytes.
 const TOGETHER: usize = 1000;
 
@@ -84,7 +86,7 @@ pub async fn run(folder: &mut Folder, plan: &Plan, means: Means<'_>, interrupted
     folder.save()?;
     Ok(match run.outlet {
         Outlet::Nowhere => Sent::default(),
-        Outlet::Http(http) => {
+        Outlet::Http { http, .. } => {
             let (accepted, refused) = http.counts().await;
             Sent {
                 accepted,
@@ -133,10 +135,11 @@ impl Run<'_> {
 
     async fn by_vehicle(&mut self, folder: &mut Folder) -> Result<()> {
         let bar = self.bar("driving", folder)?;
+        let mut saved = Instant::now();
         while folder.state.vehicles < self.plan.fleet.vehicles && !self.interrupted.is_cancelled() {
             let made = self.generate(folder.state.vehicles).await?;
             self.outlet
-                .register(made.iter().map(|vehicle| &vehicle.insured))
+                .register(made.iter().map(|vehicle| &vehicle.insured), self.interrupted)
                 .await?;
             let mut batches = Vec::new();
             for mut vehicle in made {
@@ -145,7 +148,10 @@ impl Run<'_> {
             }
             // Sent before it is vouched for: what is sent twice counts once, what is not sent is lost.
             self.outlet.send(batches, self.interrupted).await?;
-            folder.save()?;
+            if saved.elapsed() >= SAVED_EVERY {
+                folder.save()?;
+                saved = Instant::now();
+            }
             bar.set_position(folder.state.vehicles as u64);
         }
         folder.state.done = folder.state.vehicles == self.plan.fleet.vehicles;
@@ -166,7 +172,7 @@ impl Run<'_> {
         while folder.state.vehicles < self.plan.fleet.vehicles && !self.interrupted.is_cancelled() {
             let made = self.generate(folder.state.vehicles).await?;
             self.outlet
-                .register(made.iter().map(|vehicle| &vehicle.insured))
+                .register(made.iter().map(|vehicle| &vehicle.insured), self.interrupted)
                 .await?;
             for mut vehicle in made {
                 spill.add(std::mem::take(&mut vehicle.sendable));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{client, import::product, serve, table};
 use crate::{
     config::Config,
-    fleet::FleetSpec,
+    fleet::{FleetSpec, Mix},
     import::{self, Register, Summary},
     overview,
     pipeline::{Pipeline, derive},
@@ -106,7 +106,10 @@ impl Demo {
         };
         let mut summary = Summary::new(parts.ids.uuid());
         if self.data.is_empty() {
-            let spec = FleetSpec::days(self.seed, self.vehicles as usize, FIRST_DAY, self.days, self.time_zone);
+            let spec = FleetSpec {
+                mix: Mix::default(),
+                ..FleetSpec::days(self.seed, self.vehicles as usize, FIRST_DAY, self.days, self.time_zone)
+            };
             import::send_fleet(parts, tenant, &spec, &register.plan, &mut summary, interrupted).await?;
         }
         for file in &self.data {

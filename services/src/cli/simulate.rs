@@ -122,6 +122,8 @@ impl Simulate {
             (Some(resume), _) => Folder::resume(resume)?,
             (None, Some(out)) => {
                 let plan = self.options.plan()?;
+                // Before a folder is made for a run that cannot begin.
+                self.credentials(&plan)?;
                 let folder = Folder::begin(out, &plan, self.options.force)?;
                 (plan, folder)
             }
@@ -131,16 +133,7 @@ impl Simulate {
             println!("the run in {} is done", folder.path().display());
             return Ok(());
         }
-        let credentials = self
-            .client_id
-            .zip(self.client_secret)
-            .map(|(client_id, client_secret)| Credentials {
-                client_id,
-                client_secret,
-            });
-        if credentials.is_none() && matches!(plan.target, Target::Http { .. }) {
-            bail!("sending over HTTP needs --client-id (or ODOGRAPH_CLIENT_ID) and ODOGRAPH_CLIENT_SECRET");
-        }
+        let credentials = self.credentials(&plan)?;
         let interrupted = shutdown::on_signal()?;
         let sent = match &plan.target {
             Target::Queue { .. } => through_queue(&mut folder, &plan, self.threads, config, &interrupted).await?,
@@ -161,6 +154,22 @@ impl Simulate {
             );
         }
         Ok(())
+    }
+}
+
+impl Simulate {
+    /// Who sends, for a run that sends over HTTP.
+    fn credentials(&self, plan: &Plan) -> Result<Option<Credentials>> {
+        if !matches!(plan.target, Target::Http { .. }) {
+            return Ok(None);
+        }
+        let given = self.client_id.clone().zip(self.client_secret.clone());
+        let given = given.map(|(client_id, client_secret)| Credentials {
+            client_id,
+            client_secret,
+        });
+        let wanted = "sending over HTTP needs --client-id (or ODOGRAPH_CLIENT_ID) and ODOGRAPH_CLIENT_SECRET";
+        given.context(wanted).map(Some)
     }
 }
 

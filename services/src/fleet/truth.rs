@@ -77,7 +77,8 @@ const SPEEDING_MS: u32 = 10_000;
 
 /// What the driver did on a drive, in order of time.
 pub(super) fn driven(depart: DateTime<Utc>, frames: &[Frame]) -> Vec<TrueEvent> {
-    let harsh: [(EventKind, f64, fn(&Frame) -> f64); 3] = [
+    type Measure = fn(&Frame) -> f64;
+    let harsh: [(EventKind, f64, Measure); 3] = [
         (EventKind::HarshBraking, BRAKING_MS2, |frame| -frame.forward_ms2),
         (EventKind::HarshAcceleration, ACCELERATION_MS2, |frame| {
             frame.forward_ms2

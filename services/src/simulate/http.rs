@@ -10,12 +10,15 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::{Compression, write::GzEncoder};
+use odograph_domain::policy::Month;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::render::Sendable;
+use super::render::{Insured, Sendable};
+use crate::fleet::FleetSpec;
 
 /// Who sends.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub(super) struct Http {
     url: String,
     credentials: Credentials,
     token: Mutex<Option<Token>>,
+    /// Of the rating plan that vehicles are registered on.
+    currency: Mutex<Option<String>>,
     accepted: AtomicU64,
     refused: Mutex<BTreeMap<String, u64>>,
 }
@@ -61,13 +66,25 @@ struct TokenAnswer {
     expires_in: f64,
 }
 
-/// What the platform said to one attempt.
-enum Answer {
-    Accepted,
-    /// For good: sending it again changes nothing.
-    Refused(String),
+/// What is asked with: nothing (GET), or JSON (POST), as it is or compressed.
+enum Content {
+    None,
+    Plain(Vec<u8>),
+    Packed(Vec<u8>),
+}
+
+/// What the platform said for good.
+struct Reply {
+    status: StatusCode,
+    text: String,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    Answered(Reply),
     /// The token is not good any more.
     Unauthorised,
+    /// Asked to wait so long, if said.
     Later(Duration),
 }
 
@@ -87,6 +104,7 @@ impl Http {
             url: url.trim_end_matches('/').to_owned(),
             credentials,
             token: Mutex::new(None),
+            currency: Mutex::new(None),
             accepted: AtomicU64::new(0),
             refused: Mutex::default(),
         })
@@ -94,49 +112,118 @@ impl Http {
 
     /// Sends one batch until the platform has answered for good.
     pub(super) async fn send(&self, batch: &Sendable, interrupted: &CancellationToken) -> Result<()> {
-        let body = gzipped(&batch.body)?;
-        let mut wait = FIRST_WAIT;
-        for attempt in 1..=TRIES {
-            let answer = match self.attempt(body.clone()).await {
-                Ok(answer) => answer,
-                // Nobody there, or nothing heard.
-                Err(error) if error.is::<reqwest::Error>() => Answer::Later(wait),
-                Err(error) => return Err(error),
-            };
-            match answer {
-                Answer::Accepted => {
-                    self.accepted.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                Answer::Refused(code) => {
-                    *self.refused.lock().await.entry(code).or_default() += 1;
-                    return Ok(());
-                }
-                Answer::Unauthorised => *self.token.lock().await = None,
-                Answer::Later(asked) => {
-                    let asked = asked.max(wait);
-                    tokio::select! {
-                        () = tokio::time::sleep(asked) => {}
-                        () = interrupted.cancelled() => bail!("interrupted while waiting for {}", self.url),
-                    }
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-            }
-            if attempt == TRIES {
-                bail!("{} did not take a batch in {TRIES} tries", self.url);
+        let reply = self
+            .exchange(
+                "/v1/telemetry/batches",
+                &Content::Packed(gzipped(&batch.body)?),
+                interrupted,
+            )
+            .await?;
+        if reply.status.is_success() {
+            self.accepted.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let code = told(reply.status, &reply.text);
+            *self.refused.lock().await.entry(code).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes a vehicle, its driver and its policy known, where they are not. The rating plan must be there.
+    pub(super) async fn register(
+        &self,
+        insured: &Insured,
+        plan: &str,
+        fleet: &FleetSpec,
+        interrupted: &CancellationToken,
+    ) -> Result<()> {
+        let currency = self.currency(plan, interrupted).await?;
+        let driver = json!({ "external_ref": insured.driver });
+        let vehicle = json!({ "external_ref": insured.vehicle });
+        let policy = json!({
+            "external_ref": format!("{}-policy", insured.vehicle),
+            "vehicle": insured.vehicle,
+            "main_driver": insured.driver,
+            "product": insured.product.as_str(),
+            "rating_plan": plan,
+            "currency": currency,
+            "time_zone": fleet.time_zone.name(),
+            "starts_on": Month::of(fleet.first_day()).first_day(),
+        });
+        for (path, body) in [
+            ("/v1/drivers", driver),
+            ("/v1/vehicles", vehicle),
+            ("/v1/policies", policy),
+        ] {
+            let reply = self
+                .exchange(path, &Content::Plain(serde_json::to_vec(&body)?), interrupted)
+                .await?;
+            // There already: from an earlier run, or this one before it was stopped.
+            if !reply.status.is_success() && reply.status != StatusCode::CONFLICT {
+                bail!(
+                    "{path} did not take {}: {}",
+                    insured.vehicle,
+                    told(reply.status, &reply.text)
+                );
             }
         }
         Ok(())
     }
 
-    async fn attempt(&self, body: Vec<u8>) -> Result<Answer> {
-        let request = self
-            .client
-            .post(format!("{}/v1/telemetry/batches", self.url))
-            .bearer_auth(self.bearer().await?)
+    /// Of the plan, asked for once.
+    async fn currency(&self, plan: &str, interrupted: &CancellationToken) -> Result<String> {
+        let mut known = self.currency.lock().await;
+        if let Some(currency) = known.as_ref() {
+            return Ok(currency.clone());
+        }
+        let path = format!("/v1/rating-plans/{plan}");
+        let reply = self.exchange(&path, &Content::None, interrupted).await?;
+        let answer: serde_json::Value = serde_json::from_str(&reply.text).unwrap_or_default();
+        let currency = answer["currency"].as_str().or(answer["terms"]["currency"].as_str());
+        let currency = currency.with_context(|| {
+            let told = told(reply.status, &reply.text);
+            format!("{path}: {told}; --register over HTTP needs a rating plan that is there (--plan NAME)")
+        })?;
+        Ok(known.insert(currency.to_owned()).clone())
+    }
+
+    /// Asks until the platform has answered for good.
+    async fn exchange(&self, path: &str, content: &Content, interrupted: &CancellationToken) -> Result<Reply> {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..TRIES {
+            let attempt = match self.attempt(path, content).await {
+                Ok(attempt) => attempt,
+                // Nobody there, or nothing heard.
+                Err(error) if error.is::<reqwest::Error>() => Attempt::Later(wait),
+                Err(error) => return Err(error),
+            };
+            match attempt {
+                Attempt::Answered(reply) => return Ok(reply),
+                Attempt::Unauthorised => *self.token.lock().await = None,
+                Attempt::Later(asked) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(asked.max(wait)) => {}
+                        () = interrupted.cancelled() => bail!("interrupted while waiting for {}", self.url),
+                    }
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+        bail!("{}{path} gave no answer in {TRIES} tries", self.url)
+    }
+
+    async fn attempt(&self, path: &str, content: &Content) -> Result<Attempt> {
+        let url = format!("{}{path}", self.url);
+        let request = match content {
+            Content::None => self.client.get(url),
+            Content::Plain(body) => self.client.post(url).body(body.clone()),
+            Content::Packed(body) => {
+                let request = self.client.post(url).body(body.clone());
+                request.header(header::CONTENT_ENCODING, "gzip")
+            }
+        };
+        let request = request
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONTENT_ENCODING, "gzip")
-            .body(body);
+            .bearer_auth(self.bearer().await?);
         let response = request.send().await?;
         let status = response.status();
         let asked = response
@@ -145,11 +232,13 @@ impl Http {
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map_or(Duration::ZERO, Duration::from_secs);
         Ok(match status {
-            _ if status.is_success() => Answer::Accepted,
-            StatusCode::UNAUTHORIZED => Answer::Unauthorised,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Answer::Later(asked),
-            _ if status.is_server_error() => Answer::Later(asked),
-            _ => Answer::Refused(told(status, &response.text().await.unwrap_or_default())),
+            StatusCode::UNAUTHORIZED => Attempt::Unauthorised,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Attempt::Later(asked),
+            _ if status.is_server_error() => Attempt::Later(asked),
+            _ => Attempt::Answered(Reply {
+                status,
+                text: response.text().await?,
+            }),
         })
     }
 

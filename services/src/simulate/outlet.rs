@@ -31,7 +31,11 @@ pub struct ThroughQueue<'a> {
 
 pub(super) enum Outlet<'a> {
     Nowhere,
-    Http(Http),
+    Http {
+        http: Box<Http>,
+        register: Option<String>,
+        fleet: &'a FleetSpec,
+    },
     Queue(Box<QueueOutlet<'a>>),
 }
 
@@ -51,9 +55,13 @@ impl<'a> Outlet<'a> {
     ) -> Result<Self> {
         Ok(match &plan.target {
             Target::Nowhere => Self::Nowhere,
-            Target::Http { url } => {
+            Target::Http { url, register } => {
                 let credentials = credentials.context("sending over HTTP needs a client id and its secret")?;
-                Self::Http(Http::new(url, credentials)?)
+                Self::Http {
+                    http: Box::new(Http::new(url, credentials)?),
+                    register: register.clone(),
+                    fleet: &plan.fleet,
+                }
             }
             Target::Queue { .. } => {
                 let queue = queue.context("sending to the queue needs the platform's parts")?;
@@ -70,13 +78,27 @@ impl<'a> Outlet<'a> {
     }
 
     /// Makes vehicles known that are not, where asked to.
-    pub(super) async fn register<'b>(&mut self, vehicles: impl Iterator<Item = &'b Insured>) -> Result<()> {
-        if let Self::Queue(queue) = self
-            && let Some(plan) = &queue.register
-        {
-            for insured in vehicles {
-                import::insured(&queue.store, insured, plan, queue.fleet, &mut queue.summary).await?;
+    pub(super) async fn register<'b>(
+        &mut self,
+        vehicles: impl Iterator<Item = &'b Insured>,
+        interrupted: &CancellationToken,
+    ) -> Result<()> {
+        match self {
+            Self::Queue(queue) => {
+                let Some(plan) = &queue.register else { return Ok(()) };
+                for insured in vehicles {
+                    import::insured(&queue.store, insured, plan, queue.fleet, &mut queue.summary).await?;
+                }
             }
+            Self::Http {
+                http,
+                register: Some(plan),
+                fleet,
+            } => {
+                let each = vehicles.map(|insured| http.register(insured, plan, fleet, interrupted));
+                stream::iter(each).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+            }
+            Self::Nowhere | Self::Http { .. } => {}
         }
         Ok(())
     }
@@ -89,8 +111,8 @@ impl<'a> Outlet<'a> {
     ) -> Result<()> {
         match self {
             Self::Nowhere => Ok(()),
-            Self::Http(http) => {
-                let http = &*http;
+            Self::Http { http, .. } => {
+                let http = &**http;
                 let each = vehicles.into_iter().map(|(_, batches)| async move {
                     for batch in &batches {
                         http.send(batch, interrupted).await?;

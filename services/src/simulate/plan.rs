@@ -56,11 +56,13 @@ pub enum Target {
     Nowhere,
     Http {
         url: String,
+        /// Name of the rating plan of the policies made for vehicles that the tenant does not know.
+        register: Option<String>,
     },
     /// The configured queue.
     Queue {
         tenant: String,
-        /// Name of the rating plan of the policies made for vehicles that nobody has registered.
+        /// As over HTTP; the plan is made with example terms where there is none.
         register: Option<String>,
         /// Whether this process works on the queue too.
         work: bool,

@@ -322,7 +322,18 @@ async fn a_fleet_is_sent_over_http_and_a_crash_goes_first() {
     platform.work();
     let tenant = platform.tenant("insurer").await;
     let api = platform.serve().await;
-    let sender = platform.client(tenant, &["telemetry:write"]).await;
+    let sender = platform
+        .client(
+            tenant,
+            &[
+                "telemetry:write",
+                "drivers:write",
+                "vehicles:write",
+                "policies:write",
+                "plans:read",
+            ],
+        )
+        .await;
     let folder = platform.folder().join("run");
     let scenario = platform.folder().join("crash.json");
     let crash =
@@ -356,10 +367,16 @@ async fn a_fleet_is_sent_over_http_and_a_crash_goes_first() {
         .await
         .succeeded();
     assert!(told.out.contains("refused: 422"), "{}", told.out);
-    let insured: Vec<_> = (1..=4).map(insured).collect();
-    platform.insure(tenant, &insured).await;
-    let again = [&arguments[..], &["--force"]].concat();
-    let told = run(odograph(&again).env("ODOGRAPH_CLIENT_SECRET", &sender.secret))
+    // The plan that they are to be registered on must be there.
+    let register = [&arguments[..], &["--force", "--register"]].concat();
+    let told = run(odograph(&register).env("ODOGRAPH_CLIENT_SECRET", &sender.secret))
+        .await
+        .failed();
+    assert!(told.err.contains("/v1/rating-plans/standard"), "{}", told.err);
+    odograph::plan::named_or_example(&platform.store(tenant), "standard")
+        .await
+        .expect("a plan");
+    let told = run(odograph(&register).env("ODOGRAPH_CLIENT_SECRET", &sender.secret))
         .await
         .succeeded();
     assert!(
@@ -367,6 +384,7 @@ async fn a_fleet_is_sent_over_http_and_a_crash_goes_first() {
         "{}",
         told.out
     );
+    let again = [&arguments[..], &["--force"]].concat();
     let state: Value =
         serde_json::from_slice(&std::fs::read(folder.join("state.json")).expect("the state")).expect("JSON");
     assert_eq!(state["happened"].as_array().map(Vec::len), Some(1), "{state}");
@@ -414,14 +432,4 @@ async fn a_fleet_is_sent_over_http_and_a_crash_goes_first() {
     .failed();
     assert!(nobody.err.contains("nobody"), "{}", nobody.err);
     platform.end().await;
-}
-
-fn insured(number: usize) -> odograph_tests::platform::Insured {
-    odograph_tests::platform::Insured {
-        vehicle: format!("sim-vehicle-{number:03}"),
-        driver: format!("sim-driver-{number:03}"),
-        product: odograph_domain::policy::Product::Phyd,
-        time_zone: chrono_tz::Tz::Europe__Berlin,
-        starts_on: "2026-05-01".parse().expect("a day"),
-    }
 }

@@ -88,10 +88,11 @@ pub(super) struct Options {
     /// Name or id of the tenant, for --to amqp.
     #[arg(long, help_heading = "Sending")]
     tenant: Option<String>,
-    /// Create vehicles, drivers and policies that the tenant does not know, for --to amqp.
-    #[arg(long, requires = "tenant", help_heading = "Sending")]
+    /// Create vehicles, drivers and policies that the tenant does not know.
+    #[arg(long, requires = "to", help_heading = "Sending")]
     register: bool,
-    /// Rating plan of the policies made by --register, by name; made with example terms where there is none.
+    /// Rating plan of the policies made by --register, by name; through the queue made with example terms where there is
+    /// none.
     #[arg(long, default_value = "standard", help_heading = "Sending")]
     plan: String,
     /// Only put batches into the queue, for workers elsewhere.
@@ -267,7 +268,10 @@ impl Options {
                     self.tenant.is_none(),
                     "over HTTP the credentials say the tenant: --tenant is for --to amqp"
                 );
-                Target::Http { url: url.to_owned() }
+                Target::Http {
+                    url: url.to_owned(),
+                    register: self.register.then(|| self.plan.clone()),
+                }
             }
             Some(other) => bail!("--to: wanted an address that begins with http://, or amqp, got {other:?}"),
         })

@@ -92,7 +92,7 @@ fn state_table(plan: &Plan, state: &State) -> comfy_table::Table {
         ],
         vec!["plan".to_owned(), state.plan_hash.chars().take(16).collect()],
     ];
-    if let Target::Http { url } = &plan.target {
+    if let Target::Http { url, .. } = &plan.target {
         rows.push(vec!["to".to_owned(), url.clone()]);
     }
     rows.extend(
