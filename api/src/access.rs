@@ -101,23 +101,30 @@ pub(crate) enum Access {
     /// A token with this scope; with the second, the answer also holds what the first alone does not show (or the body
     /// may give what it may not without).
     Widened(Scope, Scope),
+    /// As `Widened`, with several more scopes, each for a part of its own.
+    WidenedBy(Scope, &'static [Scope]),
 }
 
 impl Access {
     pub(crate) fn required(self) -> Option<Scope> {
         match self {
             Self::Public => None,
-            Self::Scope(scope) | Self::Widened(scope, _) => Some(scope),
+            Self::Scope(scope) | Self::Widened(scope, _) | Self::WidenedBy(scope, _) => Some(scope),
+        }
+    }
+
+    /// Scopes that open more than the required one.
+    pub(crate) fn more(&self) -> &[Scope] {
+        match self {
+            Self::Public | Self::Scope(_) => &[],
+            Self::Widened(_, more) => std::slice::from_ref(more),
+            Self::WidenedBy(_, more) => more,
         }
     }
 
     /// What opens the operation, then what widens it.
     pub(crate) fn scopes(self) -> Vec<Scope> {
-        match self {
-            Self::Public => Vec::new(),
-            Self::Scope(scope) => vec![scope],
-            Self::Widened(scope, more) => vec![scope, more],
-        }
+        self.required().into_iter().chain(self.more().iter().copied()).collect()
     }
 }
 
@@ -185,11 +192,14 @@ const fn delete(path: &'static str, id: &'static str, access: Access) -> Operati
     operation_of(Verb::Delete, path, id, access)
 }
 
-use Access::{Public, Widened};
+use Access::{Public, Widened, WidenedBy};
 
 const fn needs(scope: Scope) -> Access {
     Access::Scope(scope)
 }
+
+/// A correction of scores or of a premium shows its figures to whoever may see scores or premiums.
+const CORRECTED: &[Scope] = &[Scope::ScoresRead, Scope::PremiumsRead];
 
 /// Every operation of the API.
 pub(crate) const OPERATIONS: &[Operation] = &[
@@ -377,6 +387,21 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         Widened(Scope::TripsRead, Scope::TracksRead),
     ),
     get("/v1/events", "list_events", needs(Scope::TripsRead)),
+    get(
+        "/v1/trips/{trip}/versions",
+        "list_trip_versions",
+        needs(Scope::TripsRead),
+    ),
+    get(
+        "/v1/corrections",
+        "list_corrections",
+        WidenedBy(Scope::TripsRead, CORRECTED),
+    ),
+    get(
+        "/v1/corrections/{correction}",
+        "get_correction",
+        WidenedBy(Scope::TripsRead, CORRECTED),
+    ),
     get("/v1/dead-letters", "list_dead_letters", needs(Scope::DeadLettersRead)),
     get(
         "/v1/dead-letters/{dead_letter}",
@@ -474,11 +499,8 @@ mod tests {
         let mut ids = BTreeSet::new();
         let mut routes = BTreeSet::new();
         for operation in OPERATIONS {
-            match operation.access {
-                Access::Public => {}
-                Access::Scope(scope) => drop(used.insert(scope)),
-                Access::Widened(one, two) => used.extend([one, two]),
-            }
+            used.extend(operation.access.required());
+            used.extend(operation.access.more());
             assert!(ids.insert(operation.id), "{}", operation.id);
             assert!(
                 routes.insert((operation.path, operation.method.as_str())),

@@ -38,6 +38,7 @@ use crate::{
         (name = "Fleets", description = "Fleets of vehicles, groups in them, and what they drove."),
         (name = "Trips", description = "What the telemetry amounts to."),
         (name = "Events", description = "Harsh braking and the like, with how hard it was."),
+        (name = "Corrections", description = "What was shown and is something else now: before, after and why."),
         (name = "Scores", description = "Scores of drivers, with their reasons."),
         (name = "Policies", description = "What is insured, how, and since when."),
         (name = "Rating", description = "Rating plans and their versions."),
@@ -115,6 +116,9 @@ use crate::{
         v1::events::of_trip::handle,
         v1::events::of_vehicle::handle,
         v1::events::get::handle,
+        v1::trips::versions::handle,
+        v1::corrections::list::handle,
+        v1::corrections::get::handle,
         v1::dead_letters::list::handle,
         v1::dead_letters::get::handle,
         v1::dead_letters::resubmit_many::handle,
@@ -188,7 +192,7 @@ impl Modify for AccessTable {
         for (known, operation) in operations(document) {
             operation.operation_id = Some(known.id.to_owned());
             operation.security = Some(requirements(known.access));
-            if let Access::Widened(_, more) = known.access {
+            for more in known.access.more() {
                 let description = operation.description.get_or_insert_default();
                 if !description.contains(more.as_str()) {
                     let also = format!("Some of it needs the scope `{more}` as well.");

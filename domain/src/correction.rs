@@ -2,9 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{id::ClientId, outcome::named};
+use crate::{
+    id::{ClientId, DriverId, PolicyId, PremiumId, TripId, VehicleId},
+    mileage::MileageGrade,
+    money::Money,
+    outcome::named,
+    time::EventTime,
+};
 
 named! {
     /// Why a part of a vehicle's history is derived anew. Whoever marks it says so, and it goes with every correction that
@@ -89,4 +97,69 @@ impl Cause {
         self.notes.extend(other.notes);
         self
     }
+}
+
+/// What is told of a trip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TripFigures {
+    pub trip: TripId,
+    pub version: i32,
+    pub start: EventTime,
+    pub end: EventTime,
+    /// As [`crate::trip::TripRecord::state`].
+    pub state: String,
+    pub driver: Option<DriverId>,
+    pub samples: u32,
+    pub billable_m: f64,
+    pub grade: MileageGrade,
+    /// Behaviour events; `None` where no behaviour is kept.
+    pub events: Option<u32>,
+}
+
+/// What is told of a driver's score on a day. Without a value there is none any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreFigures {
+    pub as_of: NaiveDate,
+    pub version: i32,
+    #[serde(with = "rust_decimal::serde::str_option")]
+    pub value: Option<Decimal>,
+}
+
+/// What is told of a month's premium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PremiumFigures {
+    pub premium: PremiumId,
+    pub version: i32,
+    pub amount: Money,
+    pub usage_m: i64,
+    #[serde(with = "rust_decimal::serde::str_option")]
+    pub score: Option<Decimal>,
+    pub plan_version: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figures {
+    Trip(TripFigures),
+    /// By day.
+    Scores(Vec<ScoreFigures>),
+    Premium(PremiumFigures),
+}
+
+/// What was shown and is something else now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Correction {
+    pub kind: CorrectionKind,
+    pub vehicle: Option<VehicleId>,
+    pub driver: Option<DriverId>,
+    pub policy: Option<PolicyId>,
+    pub trip: Option<TripId>,
+    /// Insured-local days it reaches over, both inclusive.
+    pub from_day: NaiveDate,
+    pub to_day: NaiveDate,
+    /// `None` where there was nothing.
+    pub before: Option<Figures>,
+    /// `None` where there is nothing any more.
+    pub after: Option<Figures>,
+    pub cause: Cause,
 }

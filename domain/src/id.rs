@@ -75,6 +75,7 @@ ids! {
     EventId,
     PremiumId,
     QuoteId,
+    CorrectionId,
     DeadLetterId,
     WorkerId,
 }

@@ -42,6 +42,14 @@ impl TripBounds {
             to: self.end,
         }
     }
+
+    /// `provisional` or `closed`, as in [`Trip::state`].
+    pub fn state(&self) -> &'static str {
+        match self.ended_by {
+            TripEnd::Silence => "provisional",
+            _ => "closed",
+        }
+    }
 }
 
 /// The life of a trip: open while the data shows it going on, provisional when only silence ended it, closed when the
@@ -147,10 +155,7 @@ pub struct TripRecord {
 impl TripRecord {
     /// `provisional` or `closed`, as in [`Trip::state`].
     pub fn state(&self) -> &'static str {
-        match self.bounds.ended_by {
-            TripEnd::Silence => "provisional",
-            _ => "closed",
-        }
+        self.bounds.state()
     }
 
     /// The insured-local day the trip began on: the day it counts for in scores.

@@ -14,6 +14,7 @@ pub mod meter;
 pub mod overview;
 pub mod pipeline;
 pub mod plan;
+pub mod rebuild;
 pub mod root;
 pub mod shutdown;
 pub mod simulate;

@@ -62,7 +62,7 @@ pub async fn drivers(store: &Store, tenant: TenantId) -> Result<Vec<DriverRow>> 
             continue;
         }
         let mut row = row(name, &driven, &vehicles);
-        row.score = store.latest_score(driver.id, None).await?;
+        row.score = store.latest_score(driver.id, None).await?.map(|row| row.score);
         row.products = policies.iter().map(|(_, product)| *product).collect();
         row.premiums = premiums(&store, &policies).await?;
         rows.push(row);

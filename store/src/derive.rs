@@ -1,11 +1,14 @@
 //! Deriving: one dirty window at a time, in one transaction that holds the vehicle.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use odograph_domain::{
     batch::RawSample,
+    correction::{Cause, Correction},
     features::TripFeatures,
     id::{DriverId, PolicyId, TenantId, TripId, VehicleId},
-    intake::{DirtyWindow, VehicleContext, VehicleState},
+    intake::{DirtyWindow, VehicleContext},
     mileage::DayShare,
     policy::{Month, Policy, PolicyTerms},
     rating::{RatedPremium, RatingInputs},
@@ -14,16 +17,18 @@ use odograph_domain::{
     trip::TripRecord,
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     contexts::contexts,
+    corrections::put_correction,
     dirty,
     error::{Result, StoreError},
     policies::{policies_of, policy_by_id},
-    premiums::{self, PremiumRow},
+    premiums::{self, PutPremium},
     rating_inputs,
     raw::{compact, first_after, forget_behaviour, raw_between},
-    scores,
+    scores::{self, ScoreChange},
     session::{Caller, Scope, Tx, enter, now},
     store::Store,
     trip_writes::put_trips,
@@ -48,6 +53,36 @@ impl WorkerStore {
         self.claim(now, (Some(tenant), Some(vehicle)), false).await
     }
 
+    /// Takes a vehicle's time though it is not dirty, as far as there is data of it; the end is exclusive. `None` where there
+    /// is none. To see what would come of deriving it: what is released, not committed, has not happened.
+    pub async fn take(
+        &self,
+        tenant: TenantId,
+        vehicle: VehicleId,
+        bounds: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+        cause: Cause,
+    ) -> Result<Option<DeriveTx>> {
+        let mut tx = self.store.begin(Scope::Worker(&[tenant])).await?;
+        lock_states(&mut tx, &[(tenant, vehicle)]).await?;
+        let Some(window) = dirty::recorded(&mut tx, tenant, vehicle, bounds).await? else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
+        let dirty = DirtyWindow {
+            tenant,
+            vehicle,
+            window,
+            due_at: now(self.store.clock()),
+            at_once: true,
+            cause,
+        };
+        Ok(Some(DeriveTx {
+            store: self.store.clone(),
+            tx,
+            dirty,
+        }))
+    }
+
     async fn claim(
         &self,
         now: DateTime<Utc>,
@@ -60,13 +95,19 @@ impl WorkerStore {
             return Ok(None);
         };
         enter(&mut tx, Scope::Worker(&[claimed.tenant])).await?;
-        let dirty = dirty::take(&mut tx, claimed, now, force).await?;
+        let dirty = dirty::take(&mut tx, &claimed, now, force).await?;
         Ok(Some(DeriveTx {
             store: self.store.clone(),
             tx,
             dirty,
         }))
     }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TripTotals {
+    pub trips: i64,
+    pub metres: f64,
 }
 
 /// A dirty window in hand: its vehicle's state is locked. Dropped without [`DeriveTx::commit`], nothing happened
@@ -87,15 +128,14 @@ impl DeriveTx {
         self.dirty.vehicle
     }
 
+    /// Goes on with what is left, in the same transaction.
+    pub fn go_on(&mut self, rest: DirtyWindow) {
+        self.dirty = rest;
+    }
+
     pub async fn context(&mut self) -> Result<VehicleContext> {
         let vehicle = [(self.dirty.tenant, self.dirty.vehicle)];
         let mut found = contexts(&mut self.tx, &vehicle).await?;
-        found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
-    }
-
-    pub async fn state(&mut self) -> Result<VehicleState> {
-        let vehicle = [(self.dirty.tenant, self.dirty.vehicle)];
-        let mut found = lock_states(&mut self.tx, &vehicle).await?;
         found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
     }
 
@@ -103,6 +143,25 @@ impl DeriveTx {
     pub async fn trips_overlapping(&mut self, window: Window) -> Result<Vec<StoredTrip>> {
         let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
         trips_overlapping(&mut self.tx, tenant, vehicle, window).await
+    }
+
+    /// How many trips have an instant in common with the window, and their metres.
+    pub async fn trip_totals(&mut self, window: Window) -> Result<TripTotals> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) AS "trips!", coalesce(sum(f.billable_m), 0) AS "metres!"
+               FROM trip t JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id
+               WHERE t.tenant_id = $1 AND t.vehicle_id = $2 AND t.started_at <= $4 AND t.ended_at >= $3"#,
+            self.dirty.tenant.uuid(),
+            self.vehicle().uuid(),
+            window.from.utc(),
+            window.to.utc(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(TripTotals {
+            trips: row.trips,
+            metres: row.metres,
+        })
     }
 
     /// Every raw sample within the window, by time and device rank.
@@ -157,20 +216,15 @@ impl DeriveTx {
         driver_trips(&mut self.tx, tenant, driver, from, to).await
     }
 
-    /// The days from one on that the driver has a score of.
-    pub async fn driver_score_days(&mut self, driver: DriverId, from: NaiveDate) -> Result<Vec<NaiveDate>> {
-        let tenant = self.dirty.tenant;
-        scores::score_days(&mut self.tx, tenant, driver, from).await
-    }
-
-    pub async fn put_scores(&mut self, driver: DriverId, scores: &[Score]) -> Result<()> {
-        let tenant = self.dirty.tenant;
-        scores::put_scores(&mut self.tx, tenant, driver, scores).await
-    }
-
-    pub async fn remove_scores(&mut self, driver: DriverId, days: &[NaiveDate]) -> Result<()> {
-        let tenant = self.dirty.tenant;
-        scores::remove_scores(&mut self.tx, tenant, driver, days).await
+    /// Puts these scores in the place of all that the driver has of the days, both inclusive; tells what changed, by day.
+    pub async fn replace_scores(
+        &mut self,
+        driver: DriverId,
+        days: (NaiveDate, NaiveDate),
+        scores: &[Score],
+    ) -> Result<Vec<ScoreChange>> {
+        let (tx, caller) = self.parts();
+        scores::replace_scores(tx, &caller, driver, days, scores).await
     }
 
     /// Metres of the vehicle's trips on these days (both inclusive), by day and then by the trips' start: added in this order
@@ -282,15 +336,64 @@ impl DeriveTx {
     }
 
     /// As [`crate::TenantStore::put_premium`]; a new version is told to others.
-    pub async fn put_premium(&mut self, policy: PolicyId, rated: &RatedPremium) -> Result<PremiumRow> {
+    pub async fn put_premium(&mut self, policy: PolicyId, rated: &RatedPremium) -> Result<PutPremium> {
         let (tx, caller) = self.parts();
-        let (row, new) = premiums::put_premium(tx, &caller, policy, rated).await?;
-        if new {
-            let payload = serde_json::json!({ "premium": row.id, "policy": policy, "period": rated.inputs.period,
-                "version": row.version, "amount": rated.premium });
+        let put = premiums::put_premium(tx, &caller, policy, rated).await?;
+        if put.new {
+            let payload = serde_json::json!({ "premium": put.row.id, "policy": policy, "period": rated.inputs.period,
+                "version": put.row.version, "amount": rated.premium });
             self.outbox("premium.changed", &policy.to_string(), &payload).await?;
         }
-        Ok(row)
+        Ok(put)
+    }
+
+    /// Keeps corrections, and tells others of each.
+    pub async fn correct(&mut self, corrections: &[Correction]) -> Result<()> {
+        for correction in corrections {
+            let (tx, caller) = self.parts();
+            let id = put_correction(tx, &caller, correction).await?;
+            let subject = [
+                correction.trip.map(TripId::uuid),
+                correction.policy.map(PolicyId::uuid),
+                correction.driver.map(DriverId::uuid),
+            ];
+            let key = subject.into_iter().flatten().next().unwrap_or(id.uuid());
+            let payload = serde_json::json!({ "correction": id, "kind": correction.kind, "vehicle": correction.vehicle,
+                "driver": correction.driver, "policy": correction.policy, "trip": correction.trip,
+                "from_day": correction.from_day, "to_day": correction.to_day, "before": correction.before,
+                "after": correction.after, "why": correction.cause.why });
+            self.outbox("correction.made", &key.to_string(), &payload).await?;
+        }
+        Ok(())
+    }
+
+    /// The end of the last trip of the vehicle that has been shown, and the insured-local day it started on.
+    pub async fn shown_until(&mut self) -> Result<Option<(EventTime, NaiveDate)>> {
+        let last = sqlx::query!(
+            "SELECT ended_at, start_day FROM trip WHERE tenant_id = $1 AND vehicle_id = $2
+             ORDER BY started_at DESC, id DESC LIMIT 1",
+            self.dirty.tenant.uuid(),
+            self.vehicle().uuid(),
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        Ok(last.map(|last| (EventTime::new(last.ended_at), last.start_day)))
+    }
+
+    /// The insured-local days on which drivers' last trips that have been shown started, over all vehicles.
+    pub async fn shown_of_drivers(&mut self, drivers: &[DriverId]) -> Result<BTreeMap<DriverId, NaiveDate>> {
+        let drivers: Vec<Uuid> = drivers.iter().map(|driver| driver.uuid()).collect();
+        let rows = sqlx::query!(
+            r#"SELECT d.id AS "id!", l.start_day
+               FROM unnest($2::uuid[]) AS d (id)
+               CROSS JOIN LATERAL (SELECT start_day FROM trip t WHERE t.tenant_id = $1 AND t.driver_id = d.id
+                                   ORDER BY t.start_day DESC LIMIT 1) AS l"#,
+            self.dirty.tenant.uuid(),
+            &drivers,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id.into(), row.start_day)).collect())
     }
 
     /// Leaves word for others; it is sent after the commit. Messages of one key go out in order.

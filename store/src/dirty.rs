@@ -1,9 +1,9 @@
 //! Dirty windows: what of a vehicle's history must be derived anew, when, and why.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use odograph_domain::{
     correction::{Cause, Why},
-    id::{ClientId, IdSource, TenantId, VehicleId},
+    id::{ClientId, IdOrRef, IdSource, TenantId, VehicleId},
     intake::DirtyWindow,
     time::{EventTime, Window},
 };
@@ -14,6 +14,7 @@ use crate::{
     error::{Result, StoreError},
     session::Caller,
     tenant::{TenantStore, named},
+    vehicles::lock_vehicle,
 };
 
 pub(crate) struct DirtyRow {
@@ -69,6 +70,55 @@ impl TenantStore {
         tx.commit().await?;
         rows.into_iter().map(DirtyRow::read).collect()
     }
+
+    /// Marks a vehicle's time, as far as there is data of it, for deriving anew because an operator wants it; tells whether
+    /// there is any. The end is exclusive.
+    pub async fn mark_rebuild(
+        &self,
+        vehicle: VehicleId,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+        note: Option<&str>,
+    ) -> Result<bool> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let vehicle = lock_vehicle(&mut tx, caller.tenant, &IdOrRef::Id(vehicle)).await?;
+        let cause = Cause::of(Why::Rebuild).by(caller.actor).noted(note);
+        let last = to.map(|to| to - INSTANT);
+        let marked = mark(&mut tx, &caller, vehicle, (from, last), cause).await?;
+        if marked {
+            caller.audit(&mut tx, "rebuild", "vehicle", vehicle.uuid()).await?;
+        }
+        tx.commit().await?;
+        Ok(marked)
+    }
+}
+
+/// The least that event times differ by.
+const INSTANT: TimeDelta = TimeDelta::milliseconds(1);
+
+/// The time of a vehicle that there is data of, within bounds; the end is exclusive.
+pub(crate) async fn recorded(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    vehicle: VehicleId,
+    (from, to): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+) -> Result<Option<Window>> {
+    let row = sqlx::query!(
+        "SELECT min(min_ts) AS min_ts, max(max_ts) AS max_ts FROM batch_ledger WHERE tenant_id = $1 AND vehicle_id = $2",
+        tenant.uuid(),
+        vehicle.uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    let (Some(first), Some(last)) = (row.min_ts, row.max_ts) else {
+        return Ok(None);
+    };
+    let window = Window {
+        from: EventTime::new(from.map_or(first, |from| from.max(first))),
+        to: EventTime::new(to.map_or(last, |to| (to - INSTANT).min(last))),
+    };
+    Ok((window.from <= window.to).then_some(window))
 }
 
 /// Writes windows, merged with each other and with those near them. The vehicles' states must be locked.
@@ -210,24 +260,30 @@ pub(crate) async fn mark(
     Ok(marked.rows_affected() > 0)
 }
 
-/// Takes a claimed window, and with it those near that are due, so that they are derived together.
+/// Takes of a vehicle whose window was claimed the earliest that is due, and with it those near that are due too. In order
+/// of event time, so that what follows on another is not taken for something that turns up before it.
 pub(crate) async fn take(
     conn: &mut PgConnection,
-    claimed: DirtyWindow,
+    claimed: &DirtyWindow,
     now: DateTime<Utc>,
     force: bool,
 ) -> Result<DirtyWindow> {
+    let near = DirtyWindow::NEAR.as_seconds_f64();
     let rows = sqlx::query_as!(
         DirtyRow,
-        "DELETE FROM dirty_window
-         WHERE tenant_id = $1 AND vehicle_id = $2 AND (due_at <= $3 OR $6) AND from_ts <= $5 AND to_ts >= $4
-         RETURNING tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes",
+        "WITH earliest AS (
+             SELECT from_ts, to_ts FROM dirty_window WHERE tenant_id = $1 AND vehicle_id = $2 AND (due_at <= $3 OR $4)
+             ORDER BY from_ts LIMIT 1
+         )
+         DELETE FROM dirty_window d USING earliest e
+         WHERE d.tenant_id = $1 AND d.vehicle_id = $2 AND (d.due_at <= $3 OR $4)
+           AND d.from_ts <= e.to_ts + make_interval(secs => $5) AND d.to_ts >= e.from_ts - make_interval(secs => $5)
+         RETURNING d.tenant_id, d.vehicle_id, d.from_ts, d.to_ts, d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes",
         claimed.tenant.uuid(),
         claimed.vehicle.uuid(),
         now,
-        (claimed.window.from - DirtyWindow::NEAR).utc(),
-        (claimed.window.to + DirtyWindow::NEAR).utc(),
         force,
+        near,
     )
     .fetch_all(conn)
     .await?;

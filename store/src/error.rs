@@ -67,11 +67,6 @@ impl StoreError {
             _ => false,
         }
     }
-
-    /// Whether the same call may succeed later without anything else being done.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
 }
 
 impl From<sqlx::Error> for StoreError {

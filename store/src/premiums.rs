@@ -1,7 +1,8 @@
 //! Premiums: what a month costs, what that follows from, and how.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use odograph_domain::{
+    correction::{Cause, Correction, CorrectionKind, Figures, PremiumFigures, Why},
     id::{PolicyId, PremiumId, TenantId, VehicleId},
     money::{Currency, Money},
     policy::Month,
@@ -12,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    corrections::put_correction,
     error::{Result, StoreError},
     page::{Listed, Page},
     policies::policy_by_id,
@@ -42,6 +44,50 @@ pub struct PremiumFilter {
     /// Those too that are in force no more.
     pub all_versions: bool,
     pub rated_since: Option<DateTime<Utc>>,
+}
+
+/// A premium that was put in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PutPremium {
+    pub row: PremiumRow,
+    /// What was the month's figure before; the row itself where it is not new.
+    pub before: Option<PremiumRow>,
+    /// Whether it is a new version, and not just what was there.
+    pub new: bool,
+}
+
+impl PremiumRow {
+    /// What a correction tells of it.
+    pub fn figures(&self) -> PremiumFigures {
+        PremiumFigures {
+            premium: self.id,
+            version: self.version,
+            amount: self.rated.premium,
+            usage_m: self.rated.inputs.usage_m,
+            score: self.rated.inputs.score,
+            plan_version: self.rated.inputs.plan_version,
+        }
+    }
+}
+
+impl PutPremium {
+    /// The correction that a new version is of an earlier one; none of a first one.
+    pub fn correction(&self, vehicle: Option<VehicleId>, cause: Cause) -> Option<Correction> {
+        let before = self.before.as_ref().filter(|_| self.new)?;
+        let period = self.row.rated.inputs.period;
+        Some(Correction {
+            kind: CorrectionKind::PremiumChanged,
+            vehicle,
+            driver: None,
+            policy: Some(self.row.policy),
+            trip: None,
+            from_day: period.first_day(),
+            to_day: period.end() - Days::new(1),
+            before: Some(Figures::Premium(before.figures())),
+            after: Some(Figures::Premium(self.row.figures())),
+            cause,
+        })
+    }
 }
 
 struct StoredPremium {
@@ -181,10 +227,20 @@ impl TenantStore {
                 detail,
             });
         }
-        let (row, _) = put_premium(&mut tx, &caller, policy, rated).await?;
-        caller.audit(&mut tx, "rate", "premium", row.id.uuid()).await?;
+        let put = put_premium(&mut tx, &caller, policy, rated).await?;
+        // Usage and score are rated again as they change: what is left is the plan, or the policy itself.
+        let planned = |row: &PremiumRow| (row.rated.inputs.plan, row.rated.inputs.plan_version);
+        let why = match &put.before {
+            Some(before) if planned(before) == planned(&put.row) => Why::PolicyChanged,
+            _ => Why::RatingPlanChanged,
+        };
+        let insured = policy_by_id(&mut tx, self.tenant_id(), policy).await?.vehicle;
+        if let Some(correction) = put.correction(Some(insured), Cause::of(why).by(caller.actor)) {
+            put_correction(&mut tx, &caller, &correction).await?;
+        }
+        caller.audit(&mut tx, "rate", "premium", put.row.id.uuid()).await?;
         tx.commit().await?;
-        Ok(row)
+        Ok(put.row)
     }
 }
 
@@ -210,13 +266,13 @@ pub(crate) async fn lock_policy(conn: &mut PgConnection, policy: PolicyId) -> Re
     Ok(())
 }
 
-/// The premium's row, and whether it was written now.
+/// Writes a premium where it differs from the month's figure of now.
 pub(crate) async fn put_premium(
     conn: &mut PgConnection,
     caller: &Caller<'_>,
     policy: PolicyId,
     rated: &RatedPremium,
-) -> Result<(PremiumRow, bool)> {
+) -> Result<PutPremium> {
     policy_by_id(conn, caller.tenant, policy).await?;
     // Two that rate the same month at once: the second sees what the first wrote.
     lock_policy(conn, policy).await?;
@@ -233,11 +289,14 @@ pub(crate) async fn put_premium(
     .await?
     .map(StoredPremium::read)
     .transpose()?;
-    let version = match current {
-        Some(row) if row.rated == *rated => return Ok((row, false)),
-        Some(row) => row.version + 1,
-        None => 1,
-    };
+    if let Some(row) = current.as_ref().filter(|row| row.rated == *rated) {
+        return Ok(PutPremium {
+            row: row.clone(),
+            before: current.clone(),
+            new: false,
+        });
+    }
+    let version = current.as_ref().map_or(0, |row| row.version) + 1;
     sqlx::query!(
         "UPDATE premium SET is_current = false WHERE tenant_id = $1 AND policy_id = $2 AND period = $3 AND is_current",
         caller.tenant.uuid(),
@@ -255,7 +314,11 @@ pub(crate) async fn put_premium(
         rated_at: caller.now,
     };
     insert(conn, caller.tenant, &row).await?;
-    Ok((row, true))
+    Ok(PutPremium {
+        row,
+        before: current,
+        new: true,
+    })
 }
 
 async fn insert(conn: &mut PgConnection, tenant: TenantId, row: &PremiumRow) -> Result<()> {

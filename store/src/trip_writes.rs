@@ -11,7 +11,13 @@ use odograph_domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{error::Result, session::Caller, tenant::to_json, trips::content_hash};
+use crate::{
+    error::Result,
+    session::Caller,
+    tenant::to_json,
+    trip_history::{archive, forget_behaviour},
+    trips::content_hash,
+};
 
 /// Removes trips and writes others; one written under an id that is there replaces it.
 pub(crate) async fn put_trips(
@@ -20,27 +26,47 @@ pub(crate) async fn put_trips(
     removed: &[TripId],
     upsert: &[TripRecord],
 ) -> Result<()> {
-    let gone: Vec<Uuid> = removed
-        .iter()
-        .copied()
-        .chain(upsert.iter().map(|trip| trip.id))
-        .map(TripId::uuid)
-        .collect();
+    // One of version 1 replaces none.
+    let replaced = upsert.iter().filter(|trip| trip.version > 1).map(|trip| trip.id);
+    let gone: Vec<Uuid> = removed.iter().copied().chain(replaced).map(TripId::uuid).collect();
     let mut known = event_ids(conn, caller.tenant, &gone).await?;
-    // Features, days and events go with them.
-    sqlx::query!(
-        "DELETE FROM trip WHERE tenant_id = $1 AND id = ANY ($2)",
-        caller.tenant.uuid(),
-        &gone
-    )
-    .execute(&mut *conn)
-    .await?;
+    if !gone.is_empty() {
+        take_away(conn, caller, &gone, upsert).await?;
+    }
     for trip in upsert {
         insert_trip(conn, caller.tenant, caller.now, trip).await?;
         insert_features(conn, caller.tenant, trip.id, &trip.features).await?;
     }
     insert_days(conn, caller.tenant, upsert).await?;
     insert_events(conn, caller, upsert, &mut known).await
+}
+
+/// Puts trips into the history. What may not be kept of their successors may not be kept there either.
+async fn take_away(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    gone: &[Uuid],
+    successors: &[TripRecord],
+) -> Result<()> {
+    archive(conn, caller, gone).await?;
+    let without: Vec<Uuid> = successors
+        .iter()
+        .filter(|trip| trip.features.behaviour.is_none())
+        .map(|trip| trip.id.uuid())
+        .filter(|trip| gone.contains(trip))
+        .collect();
+    if !without.is_empty() {
+        forget_behaviour(conn, caller, &without).await?;
+    }
+    // Features, days and events go with them.
+    sqlx::query!(
+        "DELETE FROM trip WHERE tenant_id = $1 AND id = ANY ($2)",
+        caller.tenant.uuid(),
+        gone
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 async fn insert_trip(conn: &mut PgConnection, tenant: TenantId, now: DateTime<Utc>, trip: &TripRecord) -> Result<()> {

@@ -67,8 +67,22 @@ pub struct StoredTrip {
     /// See [`content_hash`].
     pub content_hash: [u8; 32],
     pub driver: Option<DriverId>,
+    /// Insured-local day of the start.
+    pub start_day: NaiveDate,
     /// Insured-local days it has metres on.
     pub days: Vec<NaiveDate>,
+    pub samples: u32,
+    pub billable_m: f64,
+    pub grade: MileageGrade,
+    /// Behaviour events; `None` where no behaviour is kept.
+    pub events: Option<u32>,
+}
+
+impl StoredTrip {
+    /// `provisional` or `closed`, as in [`odograph_domain::trip::TripRecord::state`].
+    pub fn is_provisional(&self) -> bool {
+        self.bounds.ended_by == TripEnd::Silence
+    }
 }
 
 /// SHA-256 over what a trip says, its id and version aside: equal hashes, nothing changed.
@@ -84,43 +98,43 @@ pub fn content_hash(trip: &TripRecord) -> [u8; 32] {
     Sha256::digest(serde_json::to_vec(&meaning).unwrap_or_default()).into()
 }
 
-struct StoredRow {
-    id: Uuid,
-    vehicle_id: Uuid,
-    driver_id: Option<Uuid>,
-    started_at: DateTime<Utc>,
-    ended_at: DateTime<Utc>,
-    started_by: String,
-    ended_by: String,
-    time_zone: String,
-    start_day: NaiveDate,
-    version: i32,
-    derived_at: DateTime<Utc>,
-    plan_version: i16,
-    samples: i32,
-    duration_s: f64,
-    moving_s: f64,
-    idle_s: f64,
-    fix_share: Option<f64>,
-    hdop_median: Option<f64>,
-    marks: serde_json::Value,
-    odometer_m: Option<f64>,
-    speed_m: Option<f64>,
-    gps_m: Option<f64>,
-    billable_m: f64,
-    mileage_source: Option<String>,
-    mileage_grade: String,
-    mileage_reasons: Vec<String>,
-    mean_speed_kmh: Option<f64>,
-    top_speed_kmh: Option<f64>,
-    night_share: Option<f64>,
-    weekend_share: Option<f64>,
-    speeding_share: Option<f64>,
-    limit_known_s: Option<f64>,
-    phone_share: Option<f64>,
-    phone_known_s: Option<f64>,
-    braking_seen: Option<bool>,
-    cornering_seen: Option<bool>,
+pub(crate) struct StoredRow {
+    pub(crate) id: Uuid,
+    pub(crate) vehicle_id: Uuid,
+    pub(crate) driver_id: Option<Uuid>,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) ended_at: DateTime<Utc>,
+    pub(crate) started_by: String,
+    pub(crate) ended_by: String,
+    pub(crate) time_zone: String,
+    pub(crate) start_day: NaiveDate,
+    pub(crate) version: i32,
+    pub(crate) derived_at: DateTime<Utc>,
+    pub(crate) plan_version: i16,
+    pub(crate) samples: i32,
+    pub(crate) duration_s: f64,
+    pub(crate) moving_s: f64,
+    pub(crate) idle_s: f64,
+    pub(crate) fix_share: Option<f64>,
+    pub(crate) hdop_median: Option<f64>,
+    pub(crate) marks: serde_json::Value,
+    pub(crate) odometer_m: Option<f64>,
+    pub(crate) speed_m: Option<f64>,
+    pub(crate) gps_m: Option<f64>,
+    pub(crate) billable_m: f64,
+    pub(crate) mileage_source: Option<String>,
+    pub(crate) mileage_grade: String,
+    pub(crate) mileage_reasons: Vec<String>,
+    pub(crate) mean_speed_kmh: Option<f64>,
+    pub(crate) top_speed_kmh: Option<f64>,
+    pub(crate) night_share: Option<f64>,
+    pub(crate) weekend_share: Option<f64>,
+    pub(crate) speeding_share: Option<f64>,
+    pub(crate) limit_known_s: Option<f64>,
+    pub(crate) phone_share: Option<f64>,
+    pub(crate) phone_known_s: Option<f64>,
+    pub(crate) braking_seen: Option<bool>,
+    pub(crate) cornering_seen: Option<bool>,
 }
 
 /// A query for whole trips: `WHERE` and what follows it, and its parameters.
@@ -172,7 +186,7 @@ macro_rules! list_trips {
 }
 
 impl StoredRow {
-    fn read(self, days: Vec<DayShare>, events: Vec<BehaviourEvent>) -> Result<TripRow> {
+    pub(crate) fn read(self, days: Vec<DayShare>, events: Vec<BehaviourEvent>) -> Result<TripRow> {
         let derived_at = self.derived_at;
         let record = TripRecord {
             id: self.id.into(),
@@ -385,7 +399,7 @@ impl TenantStore {
         Ok(row)
     }
 
-    async fn one_trip(&self, conn: &mut PgConnection, trip: TripId) -> Result<TripRow> {
+    pub(crate) async fn one_trip(&self, conn: &mut PgConnection, trip: TripId) -> Result<TripRow> {
         let tenant = self.tenant_id();
         let row = select_trips!(["WHERE t.tenant_id = $1 AND t.id = $2"], tenant.uuid(), trip.uuid())
             .fetch_optional(&mut *conn)
@@ -418,9 +432,14 @@ pub(crate) async fn trips_overlapping(
     window: Window,
 ) -> Result<Vec<StoredTrip>> {
     let rows = sqlx::query!(
-        "SELECT id, driver_id, started_at, ended_at, started_by, ended_by, version, content_hash FROM trip
-         WHERE tenant_id = $1 AND vehicle_id = $2 AND started_at <= $4 AND ended_at >= $3
-         ORDER BY started_at, id",
+        r#"SELECT t.id, t.driver_id, t.started_at, t.ended_at, t.started_by, t.ended_by, t.version, t.content_hash, t.start_day,
+                  f.samples, f.billable_m, f.mileage_grade,
+                  CASE WHEN f.braking_seen IS NULL THEN NULL
+                       ELSE (SELECT count(*) FROM behaviour_event e WHERE e.tenant_id = t.tenant_id AND e.trip_id = t.id)
+                  END AS events
+           FROM trip t JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id
+           WHERE t.tenant_id = $1 AND t.vehicle_id = $2 AND t.started_at <= $4 AND t.ended_at >= $3
+           ORDER BY t.started_at, t.id"#,
         tenant.uuid(),
         vehicle.uuid(),
         window.from.utc(),
@@ -444,7 +463,12 @@ pub(crate) async fn trips_overlapping(
                     .try_into()
                     .map_err(|_| StoreError::corrupt("a trip's hash"))?,
                 driver: row.driver_id.map(Into::into),
+                start_day: row.start_day,
                 days: days.remove(&row.id).unwrap_or_default(),
+                samples: u32::try_from(row.samples).map_err(StoreError::corrupt)?,
+                billable_m: row.billable_m,
+                grade: named(&row.mileage_grade, MileageGrade::parse)?,
+                events: row.events.map(u32::try_from).transpose().map_err(StoreError::corrupt)?,
             })
         })
         .collect()

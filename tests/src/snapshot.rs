@@ -61,8 +61,8 @@ impl Snapshot {
 
     async fn add_scores(&mut self, store: &TenantStore, names: &Names) {
         for (driver, name) in &names.drivers {
-            for score in every(async |page| store.scores(*driver, None, None, page).await).await {
-                self.add(&format!("score {name} {}", score.as_of), &json!(score));
+            for score in every(async |page| store.scores(*driver, (None, None), false, page).await).await {
+                self.add(&format!("score {name} {}", score.score.as_of), &json!(score.score));
                 self.scores += 1;
             }
         }

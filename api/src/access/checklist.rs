@@ -201,7 +201,7 @@ pub(crate) const ANSWERS: &[Answers] = &[
     of("get_driver").shows(&[Personal]).purpose(Purpose::Contract).audited(&["read driver_identity"]).tables(&["driver", "driver_identity"]),
     of("update_driver").shows(&[Personal]).purpose(Purpose::Contract).audited(&["update driver", "write driver_identity", "read driver_identity"]).again(Guarded).tables(&["driver", "driver_identity"]),
     of("get_score").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["score"]),
-    of("list_scores").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["score"]),
+    of("list_scores").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["score", "score_history"]),
     of("create_policy").shows(&[Money]).purpose(Purpose::Contract).audited(&["create policy"]).again(Keyed).tables(&["policy"]),
     of("list_policies").shows(&[Money]).purpose(Purpose::Contract).unaudited().tables(&["policy"]),
     of("get_policy").shows(&[Money]).purpose(Purpose::Contract).unaudited().tables(&["policy"]),
@@ -229,6 +229,9 @@ pub(crate) const ANSWERS: &[Answers] = &[
     of("get_track").shows(&[Track]).purpose(Purpose::Claims).audited(&["read track"]).tables(&["trip", "raw_journal", "raw_block"]),
     of("list_trip_events").shows(&[Behaviour, Track]).purpose(Purpose::Behaviour).audited(&["read track"]).tables(&["behaviour_event", "trip", "raw_journal", "raw_block"]),
     of("list_events").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["behaviour_event", "trip"]),
+    of("list_trip_versions").shows(&[Mileage, Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["trip", "trip_features", "behaviour_event", "trip_history"]),
+    of("list_corrections").shows(&[Mileage, Behaviour, Money]).purpose(Purpose::Contract).unaudited().tables(&["correction", "trip", "premium"]),
+    of("get_correction").shows(&[Mileage, Behaviour, Money]).purpose(Purpose::Contract).unaudited().tables(&["correction", "trip", "premium"]),
     of("list_dead_letters").shows(&[Operational]).purpose(Purpose::Operation).unaudited().tables(&["dead_letter"]),
     // The payload can hold positions.
     of("get_dead_letter").shows(&[Operational, Track]).purpose(Purpose::Operation).audited(&["read dead_letter"]).tables(&["dead_letter"]),

@@ -154,15 +154,14 @@ fn scopes(page: &mut String) {
     page.push_str(&":-:|".repeat(Scope::ALL.len()));
     page.push('\n');
     for operation in OPERATIONS {
-        let [opens, widens] = [0, 1].map(|at| operation.access.scopes().get(at).copied());
-        if opens.is_none() {
+        let Some(opens) = operation.access.required() else {
             continue;
-        }
+        };
         let _ = write!(page, "| {} |", operation.id);
         for scope in Scope::ALL {
-            let mark = match Some(*scope) {
+            let mark = match *scope {
                 this if this == opens => " ● |",
-                this if this == widens => " ◐ |",
+                this if operation.access.more().contains(&this) => " ◐ |",
                 _ => " |",
             };
             page.push_str(mark);

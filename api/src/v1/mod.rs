@@ -1,6 +1,7 @@
 //! Version 1 of the API, one endpoint a file.
 
 pub(crate) mod assignments;
+pub(crate) mod corrections;
 pub(crate) mod dead_letters;
 pub(crate) mod devices;
 pub(crate) mod drivers;

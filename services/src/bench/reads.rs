@@ -199,6 +199,7 @@ async fn store_due(
         let changes = Changes {
             days: records.iter().map(TripRecord::local_day).collect(),
             drivers: [fleet[number].driver].into(),
+            ..Changes::default()
         };
         tx.put_trips(&[], &records).await?;
         charge::charge(pipeline, &mut tx, &context, &changes, true).await?;

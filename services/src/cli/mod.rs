@@ -15,6 +15,7 @@ mod demo;
 mod import;
 mod migrate;
 mod openapi;
+mod rebuild;
 pub mod serve;
 mod simulate;
 pub mod table;
@@ -51,6 +52,8 @@ enum Command {
     Import(import::Import),
     /// Generate a fleet: telemetry and the truth beside it, to files, over HTTP or into the queue.
     Simulate(Box<simulate::Simulate>),
+    /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
+    Rebuild(rebuild::Rebuild),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
@@ -89,6 +92,7 @@ impl Cli {
             Command::Import(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
             Command::Simulate(command) => command.run(config).await,
+            Command::Rebuild(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
             Command::Bench(command) => command.run(config).await,

@@ -5,17 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use chrono::{Days, NaiveDate, NaiveTime};
 use odograph_domain::{
-    correction::Why,
+    correction::{Correction, Why},
     features::TripFeatures,
-    id::{DriverId, PolicyId},
+    id::{DriverId, PolicyId, VehicleId},
     intake::{Cover, VehicleContext},
     policy::{Month, Policy, day_bounds},
     score::Score,
 };
-use odograph_store::{DeriveTx, StoreError, UsageDay};
+use odograph_store::{DeriveTx, PutPremium, ScoreChange, StoreError, UsageDay};
 use tracing::warn;
 
-use super::{Pipeline, derive::Changes};
+use super::{Pipeline, correct, derive::Changes};
+
+/// What a change of trips came to.
+#[derive(Debug, Default)]
+pub struct Charged {
+    /// Those that are new or another.
+    pub premiums: Vec<PutPremium>,
+    /// Of scores and premiums that had been shown.
+    pub corrections: Vec<Correction>,
+}
 
 /// Follows a change of trips through to the premiums. Everything is computed again from what is stored, so it can be
 /// done as often as one likes.
@@ -27,12 +36,14 @@ pub async fn charge(
     context: &VehicleContext,
     changes: &Changes,
     whole: bool,
-) -> Result<()> {
-    let mut months: BTreeSet<(PolicyId, Month)> = BTreeSet::new();
+) -> Result<Charged> {
+    let mut charged = Charged::default();
+    let mut months: BTreeMap<(PolicyId, Month), VehicleId> = BTreeMap::new();
     let mut span = changes.days.first().copied().zip(changes.days.last().copied());
-    let changed = tx.dirty().cause.why.contains(&Why::PolicyChanged);
+    let cause = tx.dirty().cause.clone();
+    let corrects = correct::corrects(&changes.corrections, &cause);
     if whole
-        && changed
+        && cause.why.contains(&Why::PolicyChanged)
         && let Some(from) = tx.take_rating_due().await?
     {
         // A day before: the insured's day begins up to one before that of UTC.
@@ -40,17 +51,22 @@ pub async fn charge(
         // Read again: what is due may have been changed after the window was taken.
         let context = tx.context().await?;
         tx.forget_behaviour(&context, instant).await?;
-        months = charged_since(tx, from).await?;
+        let since = charged_since(tx, from).await?;
+        months.extend(since.into_iter().map(|month| (month, context.vehicle)));
         let (first, last) = span.unwrap_or((from, from));
-        let end = months.iter().map(|(_, month)| month.end() - Days::new(1)).max();
+        let end = months.keys().map(|(_, month)| month.end() - Days::new(1)).max();
         span = Some((first.min(from), last.max(from).max(end.unwrap_or(last))));
     }
     let Some((first, last)) = span else {
-        return Ok(());
+        return Ok(charged);
     };
     for cover in &context.covers {
         let covered = meter(tx, cover, &changes.days).await?;
-        months.extend(covered.into_iter().map(|day| (cover.policy, Month::of(day))));
+        months.extend(
+            covered
+                .into_iter()
+                .map(|day| ((cover.policy, Month::of(day)), context.vehicle)),
+        );
     }
     // A trip counts in the scores of the days after it, as long as the model looks back.
     let horizon = last + Days::new(u64::from(pipeline.model.window_days()));
@@ -68,19 +84,34 @@ pub async fn charge(
     tx.lock_drivers(&drivers).await?;
     for driver in drivers {
         let policies = tx.policies_rated_by(driver).await?;
-        score(pipeline, tx, driver, &policies, (first, horizon)).await?;
+        let scored = score(pipeline, tx, driver, &policies, (first, horizon)).await?;
+        let shown = changes.shown.drivers.get(&driver).copied();
+        charged.corrections.extend(correct::scores(
+            driver,
+            context.vehicle,
+            &scored,
+            shown,
+            corrects,
+            &cause,
+        ));
         for policy in policies {
             let rated = tx.premium_months(policy.id).await?;
             let reached = rated
                 .into_iter()
                 .filter(|month| month.end() > first && month.first_day() <= horizon);
-            months.extend(reached.map(|month| (policy.id, month)));
+            months.extend(reached.map(|month| ((policy.id, month), policy.vehicle)));
         }
     }
-    for (policy, month) in months {
-        rate(pipeline, tx, policy, month).await?;
+    for ((policy, month), vehicle) in months {
+        let Some(put) = rate(pipeline, tx, policy, month).await? else {
+            continue;
+        };
+        if corrects || correct::month_was_over(month, &changes.shown) {
+            charged.corrections.extend(put.correction(Some(vehicle), cause.clone()));
+        }
+        charged.premiums.extend(put.new.then_some(put));
     }
-    Ok(())
+    Ok(charged)
 }
 
 /// The months from a day on for which the vehicle's policies have a premium: a change of a policy changes those too in
@@ -136,14 +167,14 @@ async fn meter(tx: &mut DeriveTx, cover: &Cover, days: &BTreeSet<NaiveDate>) -> 
 const METER_VERSION: u16 = 1;
 
 /// Scores a driver on every day with a trip, and on the last day that every month of a policy is rated by it under the same
-/// terms, as far as a change between the two days reaches.
+/// terms, as far as a change between the two days reaches; tells what changed.
 async fn score(
     pipeline: &Pipeline,
     tx: &mut DeriveTx,
     driver: DriverId,
     policies: &[Policy],
     (first, horizon): (NaiveDate, NaiveDate),
-) -> Result<()> {
+) -> Result<Vec<ScoreChange>> {
     let window = Days::new(u64::from(pipeline.model.window_days()));
     // From the month's beginning: terms may have changed within it before the first trip, and need a score of that day.
     let first = Month::of(first).first_day();
@@ -161,34 +192,27 @@ async fn score(
         .range(first..=horizon)
         .filter_map(|day| pipeline.model.score(*day, &trips))
         .collect();
-    let scored: BTreeSet<NaiveDate> = scores.iter().map(|score| score.as_of).collect();
-    let stale: Vec<NaiveDate> = tx
-        .driver_score_days(driver, first)
-        .await?
-        .into_iter()
-        .filter(|day| *day <= horizon && !scored.contains(day))
-        .collect();
-    tx.remove_scores(driver, &stale).await?;
-    Ok(tx.put_scores(driver, &scores).await?)
+    Ok(tx.replace_scores(driver, (first, horizon), &scores).await?)
 }
 
-async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: Month) -> Result<()> {
+/// `None` where the month cannot be rated.
+async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: Month) -> Result<Option<PutPremium>> {
     tx.lock_policy(policy).await?;
     let inputs = match tx.rating_inputs(policy, month).await {
         Ok(inputs) => inputs,
         // No version of the plan is in force yet: nothing can be charged, and asking for the premium says why.
         Err(StoreError::NotFound { kind }) => {
             warn!(policy.id = %policy, period = %month, missing = kind, "the period cannot be rated");
-            return Ok(());
+            return Ok(None);
         }
         Err(cause) => return Err(cause.into()),
     };
     match pipeline.rater.rate(&inputs) {
-        Ok(rated) => {
-            tx.put_premium(policy, &rated).await?;
-        }
+        Ok(rated) => Ok(Some(tx.put_premium(policy, &rated).await?)),
         // Terms that cannot be reckoned with must not keep trips from being derived.
-        Err(cause) => warn!(policy.id = %policy, period = %month, error = %cause, "the period cannot be rated"),
+        Err(cause) => {
+            warn!(policy.id = %policy, period = %month, error = %cause, "the period cannot be rated");
+            Ok(None)
+        }
     }
-    Ok(())
 }

@@ -13,11 +13,11 @@ use chrono_tz::Tz;
 use futures_util::FutureExt as _;
 use odograph_domain::{
     batch::RawSample,
-    correction::{Cause, Why},
+    correction::{Cause, Correction, Why},
     features::QualityMark,
     id::{DriverId, TenantId, TripId},
     intake::{DirtyWindow, VehicleContext},
-    time::Window,
+    time::{EventTime, Window},
     trip::{Trip, TripBounds, TripRecord},
 };
 use odograph_ingest::{
@@ -26,13 +26,16 @@ use odograph_ingest::{
     window,
 };
 use odograph_scoring::features::{self, TripInput};
-use odograph_store::{DeriveTx, StoredTrip, content_hash};
+use odograph_store::{DeriveTx, PutPremium, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
-use super::{Pipeline, charge};
+use super::{
+    Pipeline, charge,
+    correct::{Replaced, Shown},
+};
 use crate::meter::Step;
 
 /// Derives every window that is due, of one tenant or of all; with `force`, those too that a timer still holds back.
@@ -45,7 +48,7 @@ pub async fn all_due(
 ) -> Result<u64> {
     let mut derived = 0;
     while !shutdown.is_cancelled() {
-        let Some(mut tx) = pipeline
+        let Some(tx) = pipeline
             .store
             .worker()
             .next_due(pipeline.clock.now(), only, force)
@@ -54,22 +57,33 @@ pub async fn all_due(
             break;
         };
         let vehicle = tx.dirty().vehicle;
-        let derived_now = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
-        match derived_now.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
-            Ok(rest) => {
-                let _running = pipeline.meter.step(Step::Close);
-                tx.commit(rest).await?;
-            }
+        match step(pipeline, tx, force).await? {
+            Ok(_) => {}
             Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
+            // One vehicle whose data does not derive must not keep the others waiting.
             Err(cause) => {
-                // One vehicle whose data does not derive must not keep the others waiting.
                 error!(vehicle.id = %vehicle, error = format!("{cause:#}"), "a vehicle could not be derived; put off");
-                tx.put_off(PUT_OFF).await?;
             }
         }
         derived += 1;
     }
     Ok(derived)
+}
+
+/// Derives a window that was taken, and commits it. One that does not derive is put off, and the inner error says why.
+pub async fn step(pipeline: &Pipeline, mut tx: DeriveTx, force: bool) -> Result<Result<Derived>> {
+    let derived = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
+    match derived.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
+        Ok(derived) => {
+            let _running = pipeline.meter.step(Step::Close);
+            tx.commit(derived.rest.clone()).await?;
+            Ok(Ok(derived))
+        }
+        Err(cause) => {
+            tx.put_off(PUT_OFF).await?;
+            Ok(Err(cause))
+        }
+    }
 }
 
 /// What changed, and so what must be charged anew.
@@ -79,6 +93,30 @@ pub struct Changes {
     pub days: BTreeSet<NaiveDate>,
     /// Drivers whose behaviour may have changed.
     pub drivers: BTreeSet<DriverId>,
+    /// How far what was shown reached before.
+    pub shown: Shown,
+    /// Trips that are not what was shown of them.
+    pub corrections: Vec<Correction>,
+    pub trips: TripCounts,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TripCounts {
+    pub added: u64,
+    pub changed: u64,
+    pub withdrawn: u64,
+}
+
+/// What deriving a window came to.
+#[derive(Debug)]
+pub struct Derived {
+    /// What of it is still to be derived, later.
+    pub rest: Option<DirtyWindow>,
+    pub trips: TripCounts,
+    /// Premiums that are new or another.
+    pub premiums: Vec<PutPremium>,
+    /// Of trips, scores and premiums.
+    pub corrections: Vec<Correction>,
 }
 
 /// How much of a window is derived in one transaction: one old sample beside a new one makes a window of a year.
@@ -87,8 +125,8 @@ const SLICE: TimeDelta = TimeDelta::days(7);
 /// How long a window that failed is left alone.
 const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 
-/// Derives one window; returns what of it is still to be derived, later.
-async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Option<DirtyWindow>> {
+/// Derives one window: writes into the transaction what comes of it, and leaves the commit to the caller.
+pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Derived> {
     let meter = &pipeline.meter;
     let running = meter.step(Step::Claim);
     let context = tx.context().await?;
@@ -104,8 +142,9 @@ async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<O
         old,
         merged,
         mut trips,
+        next,
     } = rebuild(tx, &context, slice).await?;
-    let next = match tx.raw_after(window.to).await? {
+    let next = match next {
         Some(at) if window.to < whole.to && at <= whole.to => Some(Window { from: at, ..whole }),
         _ => None,
     };
@@ -121,23 +160,32 @@ async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<O
     let changes = replace(tx, &removed, records, &old).await?;
     drop(running);
     let running = meter.step(Step::Charge);
-    charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
+    let charged = charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
+    let corrections = [changes.corrections, charged.corrections].concat();
+    tx.correct(&corrections).await?;
     drop(running);
     let running = meter.step(Step::Compact);
     tx.compact(open.map_or(window.to, |open| open.from)).await?;
     drop(running);
     let dirty = tx.dirty().clone();
-    if let Some(window) = next {
-        return Ok(Some(DirtyWindow { window, ..dirty }));
-    }
-    Ok(open.map(|window| DirtyWindow {
-        window,
-        due_at: pipeline.clock.now() + context.settings.trip.memory(),
-        at_once: false,
-        // Why the rest of the window was dirty is settled; the trip under way waits for what follows.
-        cause: Cause::of(Why::NewData),
-        ..dirty
-    }))
+    let rest = match (next, open) {
+        (Some(window), _) => Some(DirtyWindow { window, ..dirty }),
+        (None, Some(window)) => Some(DirtyWindow {
+            window,
+            due_at: pipeline.clock.now() + context.settings.trip.memory(),
+            at_once: false,
+            // Why the window was dirty is settled; the trip under way waits for what follows.
+            cause: Cause::of(Why::NewData),
+            ..dirty
+        }),
+        (None, None) => None,
+    };
+    Ok(Derived {
+        rest,
+        trips: changes.trips,
+        premiums: charged.premiums,
+        corrections,
+    })
 }
 
 /// A window that holds every trip its change can touch, as it was and as it is now.
@@ -146,12 +194,15 @@ struct Rebuilt {
     old: Vec<StoredTrip>,
     merged: Merged,
     trips: Vec<Assembled>,
+    /// Time of the first sample after the window.
+    next: Option<EventTime>,
 }
 
 /// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges.
 async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> Result<Rebuilt> {
     let settings = &context.settings.trip;
     let mut window = dirty;
+    let mut raw = Raw::default();
     loop {
         let reading = window::reading(window, settings);
         let old = tx.trips_overlapping(reading).await?;
@@ -161,20 +212,55 @@ async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> 
             window = grown;
             continue;
         }
-        let merged = order::merge(tx.raw(reading).await?);
+        let merged = order::merge(raw.read(tx, reading).await?.to_vec());
         let later = tx.raw_after(reading.to).await?;
         let trips = assemble::close_before(assemble::assemble(&merged.samples, settings), later);
         let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
         let grown = window::expand(window, settings, &derived);
         if grown == window {
+            let within = merged
+                .samples
+                .iter()
+                .map(|raw| raw.sample.ts)
+                .find(|ts| *ts > window.to);
             return Ok(Rebuilt {
                 window,
                 old,
                 merged,
                 trips,
+                next: within.or(later),
             });
         }
         window = grown;
+    }
+}
+
+/// The raw samples of a window that grows. What was read and decrypted once is not again.
+#[derive(Default)]
+struct Raw {
+    window: Option<Window>,
+    samples: Vec<RawSample>,
+}
+
+impl Raw {
+    /// The samples of a window that holds those before it.
+    async fn read(&mut self, tx: &mut DeriveTx, window: Window) -> Result<&[RawSample]> {
+        let instant = TimeDelta::milliseconds(1);
+        match self.window.replace(window) {
+            None => self.samples = tx.raw(window).await?,
+            Some(known) => {
+                if window.from < known.from {
+                    let to = known.from - instant;
+                    let earlier = tx.raw(Window { to, ..window }).await?;
+                    self.samples.splice(0..0, earlier);
+                }
+                if known.to < window.to {
+                    let from = known.to + instant;
+                    self.samples.extend(tx.raw(Window { from, ..window }).await?);
+                }
+            }
+        }
+        Ok(&self.samples)
     }
 }
 
@@ -332,7 +418,6 @@ async fn replace(
         }
         changed.push(record);
     }
-    tx.put_trips(removed, &changed).await?;
     for id in removed.iter().copied().chain(changed.iter().map(|record| record.id)) {
         if let Some(before) = known.get(&id) {
             changes.days.extend(before.days.iter().copied());
@@ -345,10 +430,38 @@ async fn replace(
             .extend(record.features.mileage.by_day.iter().map(|share| share.day));
         changes.days.insert(record.local_day());
         changes.drivers.extend(record.driver);
-        let topic = if record.version > 1 {
-            "trip.corrected"
-        } else {
-            "trip.completed"
+    }
+    let added = changed.iter().filter(|record| record.version == 1).count();
+    changes.trips = TripCounts {
+        added: added as u64,
+        changed: (changed.len() - added) as u64,
+        withdrawn: removed.len() as u64,
+    };
+    let drivers: Vec<DriverId> = changes.drivers.iter().copied().collect();
+    changes.shown = Shown {
+        vehicle: tx.shown_until().await?,
+        drivers: tx.shown_of_drivers(&drivers).await?,
+    };
+    let replaced = Replaced {
+        vehicle: tx.dirty().vehicle,
+        old,
+        removed,
+        changed: &changed,
+    };
+    changes.corrections = replaced.corrections(&changes.shown, &tx.dirty().cause);
+    tx.put_trips(removed, &changed).await?;
+    tell(tx, &changed, removed, &changes.corrections).await?;
+    Ok(changes)
+}
+
+/// Leaves word of each trip that is another than before.
+async fn tell(tx: &mut DeriveTx, changed: &[TripRecord], removed: &[TripId], corrections: &[Correction]) -> Result<()> {
+    for record in changed {
+        let corrected = corrections.iter().any(|correction| correction.trip == Some(record.id));
+        let topic = match (corrected, record.version) {
+            (true, _) => "trip.corrected",
+            (false, 1) => "trip.completed",
+            (false, _) => "trip.continued",
         };
         let payload = json!({ "trip": record.id, "vehicle": record.vehicle, "version": record.version,
             "start": record.bounds.start, "end": record.bounds.end, "state": record.state(),
@@ -359,5 +472,5 @@ async fn replace(
         tx.outbox("trip.withdrawn", &id.to_string(), &json!({ "trip": id }))
             .await?;
     }
-    Ok(changes)
+    Ok(())
 }

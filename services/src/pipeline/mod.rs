@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::{meter::Meter, root::Parts};
 
 pub mod charge;
+pub mod correct;
 pub mod derive;
 pub mod ingest;
 

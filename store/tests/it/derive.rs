@@ -4,7 +4,7 @@ use chrono::{NaiveDate, TimeDelta};
 use odograph_domain::{
     batch::RawSample,
     clock::Clock,
-    correction::Why,
+    correction::{Cause, Figures, Why},
     event::Severity,
     features::TripFeatures,
     id::TripId,
@@ -16,8 +16,8 @@ use odograph_domain::{
     time::Window,
 };
 use odograph_store::{
-    DeriveTx, EventFilter, EventOrder, NewAssignment, NewVehicle, Page, StoreError, TripFilter, UsageDay, Writes,
-    content_hash,
+    DeriveTx, EventFilter, EventOrder, NewAssignment, NewVehicle, Page, ScoreChange, StoreError, TripFilter, UsageDay,
+    Writes, content_hash,
 };
 use sqlx::{Connection, PgConnection};
 
@@ -156,6 +156,34 @@ async fn trips_come_back_bit_for_bit_and_are_replaced() {
     tx.commit(None).await.unwrap();
     assert_eq!(own.trip(first.id).await.unwrap().record, changed);
     assert!(matches!(own.trip(second.id).await, Err(StoreError::NotFound { .. })));
+
+    // What they were stays readable.
+    let versions = own.trip_versions(first.id).await.unwrap();
+    let told: Vec<_> = versions
+        .iter()
+        .map(|version| (&version.trip.record, version.replaced_at.is_some()))
+        .collect();
+    assert_eq!(told, [(&changed, false), (&first, true)]);
+    let withdrawn = own.trip_versions(second.id).await.unwrap();
+    assert_eq!((&withdrawn[0].trip.record, withdrawn.len()), (&second, 1));
+    assert!(withdrawn[0].replaced_at.is_some());
+    let absent = own.trip_versions(world.id()).await;
+    assert!(matches!(absent, Err(StoreError::NotFound { .. })));
+
+    // A version that may hold no behaviour takes it out of those before it.
+    let mut tx = claimed(&world, &a).await;
+    let mut bare = changed.clone();
+    bare.version = 3;
+    bare.features.behaviour = None;
+    tx.put_trips(&[], std::slice::from_ref(&bare)).await.unwrap();
+    tx.commit(None).await.unwrap();
+    let versions = own.trip_versions(first.id).await.unwrap();
+    assert_eq!(versions.len(), 3);
+    assert!(
+        versions
+            .iter()
+            .all(|version| version.trip.record.features.behaviour.is_none())
+    );
 }
 
 #[tokio::test]
@@ -213,15 +241,21 @@ async fn usage_and_scores_make_the_inputs_of_a_premium() {
     .await
     .unwrap();
     tx.lock_drivers(&[a.driver, a.driver]).await.unwrap();
-    tx.put_scores(
-        a.driver,
-        &[score(day("2026-02-27"), "50.0"), score(day("2026-02-28"), "81.5")],
-    )
-    .await
-    .unwrap();
-    tx.put_scores(a.driver, &[score(day("2026-02-28"), "82.5")])
-        .await
-        .unwrap();
+    let february_days = (day("2026-02-01"), day("2026-02-28"));
+    let first = [score(day("2026-02-27"), "50.0"), score(day("2026-02-28"), "81.5")];
+    tx.replace_scores(a.driver, february_days, &first).await.unwrap();
+    let second = [score(day("2026-02-27"), "50.0"), score(day("2026-02-28"), "82.5")];
+    let changes = tx.replace_scores(a.driver, february_days, &second).await.unwrap();
+    let change = |before: Option<(i32, &str)>, after: Option<(i32, &str)>| {
+        let figure = |told: Option<(i32, &str)>| told.map(|(version, value)| (version, value.parse().unwrap()));
+        ScoreChange {
+            as_of: day("2026-02-28"),
+            before: figure(before),
+            after: figure(after),
+        }
+    };
+    assert_eq!(changes, [change(Some((1, "81.5")), Some((2, "82.5")))]);
+    assert_eq!(tx.replace_scores(a.driver, february_days, &second).await.unwrap(), []);
     let rated: Vec<_> = tx
         .policies_rated_by(a.driver)
         .await
@@ -230,33 +264,57 @@ async fn usage_and_scores_make_the_inputs_of_a_premium() {
         .map(|policy| policy.id)
         .collect();
     assert_eq!(rated, vec![a.policy]);
-    assert_eq!(tx.policies().await.unwrap()[0].id, a.policy);
     let inputs = tx.rating_inputs(a.policy, february).await.unwrap();
     assert_eq!((inputs.usage_m, inputs.score), (11_345, Some("82.5".parse().unwrap())));
     assert_eq!((inputs.covered_days, inputs.plan_version), (28, 1));
     // Days without metres go; days are counted where they lie.
     tx.put_usage(a.policy, &[usage(day("2026-02-28"), 0)]).await.unwrap();
     assert_eq!(tx.rating_inputs(a.policy, february).await.unwrap().usage_m, 11_000);
-    tx.remove_scores(a.driver, &[day("2026-02-28")]).await.unwrap();
-    assert_eq!(
-        tx.driver_score_days(a.driver, day("2026-02-01")).await.unwrap(),
-        vec![day("2026-02-27")]
-    );
+    let gone = tx.replace_scores(a.driver, february_days, &second[..1]).await.unwrap();
+    assert_eq!(gone, [change(Some((2, "82.5")), None)]);
     assert_eq!(
         tx.rating_inputs(a.policy, february).await.unwrap().score,
         None,
         "an older day's score is not this one's"
     );
+    // What comes back is a version of its own.
+    let again = tx.replace_scores(a.driver, february_days, &second).await.unwrap();
+    assert_eq!(again, [change(None, Some((3, "82.5")))]);
+    tx.replace_scores(a.driver, february_days, &second[..1]).await.unwrap();
     tx.commit(None).await.unwrap();
 
     let own = a.view(&world);
+    let everything = own.scores(a.driver, (None, None), true, Page::default()).await.unwrap();
+    let told: Vec<_> = everything
+        .items
+        .iter()
+        .filter(|row| row.score.as_of == day("2026-02-28"))
+        .map(|row| (row.version, row.score.value.to_string(), row.replaced_at.is_some()))
+        .collect();
+    let wanted = [(3, "82.5", true), (2, "82.5", true), (1, "81.5", true)];
     assert_eq!(
-        own.latest_score(a.driver, None).await.unwrap(),
+        told,
+        wanted.map(|(version, value, replaced)| (version, value.to_owned(), replaced))
+    );
+    assert_eq!(everything.items.len(), 4);
+    // A page at a time they are the same, versions of one day on several pages too.
+    let (mut page, mut paged) = (Page { after: None, limit: 1 }, vec![]);
+    loop {
+        let listed = own.scores(a.driver, (None, None), true, page.clone()).await.unwrap();
+        paged.extend(listed.items);
+        page.after = listed.next;
+        if page.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, everything.items);
+    assert_eq!(
+        own.latest_score(a.driver, None).await.unwrap().map(|row| row.score),
         Some(score(day("2026-02-27"), "50.0"))
     );
     assert_eq!(own.latest_score(a.driver, Some(day("2026-02-26"))).await.unwrap(), None);
     assert_eq!(
-        own.scores(a.driver, None, None, Page::default())
+        own.scores(a.driver, (None, None), false, Page::default())
             .await
             .unwrap()
             .items
@@ -309,7 +367,14 @@ async fn a_premium_that_differs_is_a_new_version_and_one_that_does_not_is_none()
         first.id
     );
     let mut tx = claimed(&world, &a).await;
-    let second = tx.put_premium(a.policy, &rated(inputs, "12.35")).await.unwrap();
+    let put = tx.put_premium(a.policy, &rated(inputs, "12.35")).await.unwrap();
+    let correction = put.correction(Some(a.vehicle), Cause::of(Why::LateData)).unwrap();
+    assert_eq!(correction.before, Some(Figures::Premium(first.figures())));
+    assert_eq!(
+        (correction.from_day, correction.to_day),
+        (day("2026-02-01"), day("2026-02-28"))
+    );
+    let second = put.row;
     assert_eq!(second.version, 2);
     assert_eq!(
         tx.premium_months(a.policy).await.unwrap(),

@@ -95,7 +95,7 @@ async fn another_tenants_things_are_not_there() {
     missing(other.trip(a_trip).await);
     missing(other.track(a_trip).await);
     missing(other.latest_score(a.driver, None).await);
-    missing(other.scores(a.driver, None, None, Page::default()).await);
+    missing(other.scores(a.driver, (None, None), true, Page::default()).await);
     missing(other.policy_changes(a.policy, Page::default()).await);
     let payd = NewPolicyChange {
         effective_on: day("2026-05-01"),
@@ -392,7 +392,10 @@ async fn clients_are_looked_up_before_their_tenant_is_known() {
     };
     let client = operator.create_client(tenant, new).await.unwrap();
     let found = world.store.client_credentials(client.id).await.unwrap().unwrap();
-    assert_eq!((found.realm, found.disabled, found.scopes.len()), (Realm::Tenant(tenant), false, 1));
+    assert_eq!(
+        (found.realm, found.disabled, found.scopes.len()),
+        (Realm::Tenant(tenant), false, 1)
+    );
     operator.disable_client(tenant, client.id).await.unwrap();
     assert!(
         world

@@ -245,6 +245,32 @@ async fn a_window_of_long_ago_stays_apart_from_todays() {
 }
 
 #[tokio::test]
+async fn a_vehicles_windows_are_taken_in_order_of_event_time() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let now = utc("2026-03-01T00:00:00Z");
+    let window = |day: u32, due: &str| {
+        let at = |hour| format!("2026-02-{day:02}T{hour:02}:00:00Z");
+        a.dirty(&at(8), &at(9), due, true)
+    };
+    let (first, second) = (window(3, "2026-02-28T00:00:02Z"), window(4, "2026-02-28T00:00:01Z"));
+    let not_due = window(2, "2026-03-02T00:00:00Z");
+    let writes = Writes {
+        dirty: vec![second.clone(), first.clone(), not_due.clone()],
+        ..Writes::default()
+    };
+    world.write(&a, writes).await;
+    let worker = world.store.worker();
+    for wanted in [first, second] {
+        let claim = worker.next_due(now, None, false).await.unwrap().unwrap();
+        assert_eq!(claim.dirty(), &wanted);
+        claim.commit(None).await.unwrap();
+    }
+    assert!(worker.next_due(now, None, false).await.unwrap().is_none());
+    assert_eq!(a.view(&world).dirty(None).await.unwrap(), [not_due]);
+}
+
+#[tokio::test]
 async fn dead_letters_are_encrypted_stored_once_and_counted() {
     let world = World::new().await;
     let a = world.insurer("a").await;

@@ -7,6 +7,7 @@ mod api;
 mod bulk;
 mod checklist;
 mod command;
+mod corrections;
 mod dead_letters;
 mod drives;
 mod events;

@@ -124,7 +124,8 @@ async fn every_premium_is_its_trace_run_again() {
                     .latest_score(driver, day)
                     .await
                     .expect("scores")
-                    .expect("the score it was rated by");
+                    .expect("the score it was rated by")
+                    .score;
                 assert_eq!((Some(found.as_of), found.value), (day, score));
                 scored += 1;
             }

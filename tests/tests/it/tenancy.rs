@@ -262,9 +262,14 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
     let mut rows = rows;
     let speed = rows.column("speed_kmh");
     rows.rows[5][speed] = "-4000".to_owned();
-    platform
-        .import(tenant, &rows.write(platform.folder(), &format!("{name}.csv")))
-        .await;
+    // A stretch of the first day comes late, so that there are corrections to be told of.
+    let (ts, of) = (rows.column("ts"), rows.column("vehicle_id"));
+    let first_day = rows.first_day(&fleet[0].external_ref).expect("a first row").to_string();
+    let late = |row: &[String]| row[ts].starts_with(&first_day) && row[of] == fleet[0].external_ref;
+    for (part, rows) in [("early", rows.filter(|row| !late(row))), ("late", rows.filter(late))] {
+        let file = rows.write(platform.folder(), &format!("{name}-{part}.csv"));
+        platform.import(tenant, &file).await;
+    }
 
     let token = api.token(&platform.client(tenant, ALL_SCOPES).await).await;
     let vehicle = "/v1/vehicles/demo-vehicle-001";

@@ -174,7 +174,7 @@ async fn score_of(store: &TenantStore, name: &IdOrRef<DriverId>) -> Result<(Driv
         .map_err(|error| unwritten(error, &[reference]))?
         .id;
     match store.latest_score(id, None).await? {
-        Some(score) => Ok((id, score.value)),
+        Some(row) => Ok((id, row.score.value)),
         None => Err(Problem::field(
             Code::NotRatable,
             "driver",

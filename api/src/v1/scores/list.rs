@@ -36,6 +36,9 @@ pub(crate) struct ScoresQuery {
     /// Without them null stands for the reasons.
     #[param(value_type = Option<bool>, default = true)]
     reasons: Option<String>,
+    /// Every version, not only those in force; of days only.
+    #[param(value_type = Option<bool>, default = false)]
+    all_versions: Option<String>,
     /// Most items to return.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
@@ -66,7 +69,7 @@ pub(crate) struct PeriodScore {
     path = "/v1/drivers/{driver}/scores",
     tag = "Scores",
     summary = "A driver's scores over time",
-    description = "Newest first. Empty as long as too little was driven, or nothing that may be scored.",
+    description = "Newest first, and of a day the newest version. Empty as long as too little was driven, or nothing that may be scored.",
     params(("driver" = String, Path, description = "Id or external reference", example = "D-1007"), ScoresQuery),
     responses((status = 200, description = "A page of scores", body = List<PeriodScore>))
 )]
@@ -86,14 +89,20 @@ pub(crate) async fn handle(
     let reasons = fields
         .parse::<bool>("reasons", query.reasons.as_deref())
         .unwrap_or(true);
+    let all_versions = fields
+        .parse::<bool>("all_versions", query.all_versions.as_deref())
+        .unwrap_or(false);
+    if all_versions && granularity != ScoreGranularity::Day {
+        fields.wrong("all_versions", "wanted the granularity day with it");
+    }
     let page = page::page(&mut fields, query.limit.as_deref(), query.cursor.as_deref());
     fields.finish()?;
     let store = caller.store(&state);
     let driver = driver_id(&store, &driver).await?;
     let listed = match granularity {
         ScoreGranularity::Day => {
-            let Listed { items, next } = store.scores(driver, from, to, page).await?;
-            let items = items.into_iter().map(|score| (score.as_of, score)).collect();
+            let Listed { items, next } = store.scores(driver, (from, to), all_versions, page).await?;
+            let items = items.into_iter().map(|row| (row.score.as_of, row)).collect();
             Listed { items, next }
         }
         ScoreGranularity::Week => {

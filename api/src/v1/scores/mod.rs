@@ -4,8 +4,9 @@ pub(crate) mod latest;
 pub(crate) mod list;
 pub(crate) mod of_policy;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use odograph_domain::score;
+use odograph_store::ScoreRow;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,6 +57,12 @@ pub(crate) struct Score {
     model: Model,
     /// Most costly first; null where they were not asked for.
     reasons: Option<Vec<Reason>>,
+    /// 1 for the first of a day; grows with each that differs.
+    #[schema(example = 1)]
+    version: i32,
+    scored_at: DateTime<Utc>,
+    /// When the next version took its place; null for the one in force.
+    replaced_at: Option<DateTime<Utc>>,
 }
 
 impl Score {
@@ -64,8 +71,14 @@ impl Score {
     }
 }
 
-impl From<score::Score> for Score {
-    fn from(score: score::Score) -> Self {
+impl From<ScoreRow> for Score {
+    fn from(row: ScoreRow) -> Self {
+        let ScoreRow {
+            score,
+            version,
+            scored_at,
+            replaced_at,
+        } = row;
         let score::Score {
             value,
             as_of,
@@ -75,11 +88,6 @@ impl From<score::Score> for Score {
             model,
             reasons,
         } = score;
-        let score::ModelRef {
-            name,
-            version,
-            parameters_sha256,
-        } = model;
         let reason = |reason: score::ScoreReason| {
             let score::ScoreReason {
                 code,
@@ -103,11 +111,14 @@ impl From<score::Score> for Score {
             exposure_km,
             trips,
             model: Model {
-                name,
-                version,
-                parameters_sha256,
+                name: model.name,
+                version: model.version,
+                parameters_sha256: model.parameters_sha256,
             },
             reasons: Some(reasons.into_iter().map(reason).collect()),
+            version,
+            scored_at,
+            replaced_at,
         }
     }
 }

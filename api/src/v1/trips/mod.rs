@@ -4,6 +4,7 @@ mod features;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod track;
+pub(crate) mod versions;
 
 use chrono::{DateTime, Utc};
 use odograph_store::TripRow;
@@ -42,6 +43,9 @@ pub(crate) struct Trip {
     #[schema(example = 1)]
     version: i32,
     derived_at: DateTime<Utc>,
+    /// Where its corrections are.
+    #[schema(example = "/v1/corrections?trip=0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10")]
+    corrections: String,
 }
 
 impl From<TripRow> for Trip {
@@ -67,6 +71,7 @@ impl From<&TripRow> for Trip {
             duration_s: record.features.duration_s,
             version: record.version,
             derived_at: *derived_at,
+            corrections: format!("/v1/corrections?trip={}", record.id),
         }
     }
 }
