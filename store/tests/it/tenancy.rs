@@ -5,8 +5,8 @@ use odograph_domain::{
     policy::{Month, Product},
 };
 use odograph_store::{
-    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewPolicyChange, NewVehicle, Order, Page, PolicyFilter, Realm,
-    StoreError, TripFilter, VehicleFilter, VehicleKey, Writes,
+    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewPolicyChange, NewVehicle, Order, Page, PolicyFilter,
+    Realm, StoreError, TripFilter, VehicleFilter, VehicleKey, Writes,
 };
 
 use crate::world::{Insurer, World, day, policy_of, tally, terms, utc};
