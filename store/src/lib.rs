@@ -36,6 +36,7 @@ mod rating_plans;
 mod raw;
 mod resolve;
 mod resubmissions;
+mod reports;
 mod scores;
 mod scratch;
 mod session;
@@ -76,6 +77,9 @@ pub use resubmissions::{Claim, Letters};
 pub use scores::ScorePeriod;
 pub use scratch::{Census, PayloadTable, Scratch};
 pub use store::{ClientCredentials, Realm, Store, StoreOptions};
+pub use reports::{
+    Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
+};
 pub use tenant::TenantStore;
 pub use trips::{StoredTrip, TripFilter, TripKey, TripRow, content_hash};
 pub use usage::{UsageDay, UsageFilter, UsageMonth};

@@ -15,6 +15,7 @@ mod demo;
 mod import;
 mod migrate;
 mod openapi;
+mod report;
 pub mod serve;
 pub mod table;
 mod tenant;
@@ -48,6 +49,9 @@ enum Command {
     Migrate,
     /// Send a file of telemetry (canonical CSV, plain or gzip, or Parquet) the way live batches go.
     Import(import::Import),
+    /// Write a report of a driver or a fleet: one page that stands alone.
+    #[command(subcommand)]
+    Report(report::Report),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
@@ -84,6 +88,7 @@ impl Cli {
             Command::All => serve::all(config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
+            Command::Report(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
