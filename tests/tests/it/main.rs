@@ -18,6 +18,7 @@ mod operator;
 mod payd;
 mod policies;
 mod queue;
+mod reports;
 mod same;
 mod tenancy;
 mod updates;
