@@ -5,8 +5,8 @@ use odograph_domain::{
     policy::{Month, Product},
 };
 use odograph_store::{
-    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewPolicyChange, NewVehicle, Order, Page, PolicyFilter, Realm,
-    StoreError, TripFilter, VehicleFilter, VehicleKey, Writes,
+    DeadLetterFilter, NewAssignment, NewClient, NewDevice, NewPolicyChange, NewVehicle, Order, Page, PolicyFilter,
+    Realm, StoreError, TripFilter, VehicleFilter, VehicleKey, Writes,
 };
 
 use crate::world::{Insurer, World, day, policy_of, tally, terms, utc};
@@ -392,7 +392,10 @@ async fn clients_are_looked_up_before_their_tenant_is_known() {
     };
     let client = operator.create_client(tenant, new).await.unwrap();
     let found = world.store.client_credentials(client.id).await.unwrap().unwrap();
-    assert_eq!((found.realm, found.disabled, found.scopes.len()), (Realm::Tenant(tenant), false, 1));
+    assert_eq!(
+        (found.realm, found.disabled, found.scopes.len()),
+        (Realm::Tenant(tenant), false, 1)
+    );
     operator.disable_client(tenant, client.id).await.unwrap();
     assert!(
         world
