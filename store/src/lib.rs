@@ -35,6 +35,7 @@ mod quotes;
 mod rating_inputs;
 mod rating_plans;
 mod raw;
+mod reports;
 mod resolve;
 mod resubmissions;
 mod scores;
@@ -75,6 +76,9 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
+pub use reports::{
+    Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
+};
 pub use resubmissions::{Claim, Letters};
 pub use scores::{ScoreChange, ScorePeriod, ScoreRow};
 pub use scratch::{Census, PayloadTable, Scratch};

@@ -12,10 +12,12 @@ mod bench;
 mod checklist;
 pub mod client;
 mod demo;
+mod healthcheck;
 mod import;
 mod migrate;
 mod openapi;
 mod rebuild;
+mod report;
 pub mod serve;
 mod simulate;
 pub mod table;
@@ -46,6 +48,11 @@ enum Command {
     Work,
     /// Serve and work in one process.
     All,
+    /// Ask whether the process of this role, on this machine and with these settings, can work: for containers.
+    Healthcheck {
+        /// What runs here.
+        role: healthcheck::Role,
+    },
     /// Bring the database schema up to date.
     Migrate,
     /// Send a file of telemetry (canonical CSV, plain or gzip, or Parquet) the way live batches go.
@@ -54,6 +61,9 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
     Rebuild(rebuild::Rebuild),
+    /// Write a report of a driver or a fleet: one page that stands alone.
+    #[command(subcommand)]
+    Report(report::Report),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
@@ -88,8 +98,10 @@ impl Cli {
             Command::Serve => serve::serve(config).await,
             Command::Work => serve::work(config).await,
             Command::All => serve::all(config).await,
+            Command::Healthcheck { role } => healthcheck::run(role, config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
+            Command::Report(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
             Command::Simulate(command) => command.run(config).await,
             Command::Rebuild(command) => command.run(config).await,
