@@ -66,7 +66,7 @@ pub struct KeptAnswer {
 
 /// What stands under a key.
 #[derive(Debug)]
-pub enum Claim {
+pub enum KeyClaim {
     /// Nothing yet: it is the caller's to do, and to end by [`TenantStore::keep_answer`] or [`TenantStore::release`].
     Begun(Attempt),
     Answered(KeptAnswer),
@@ -158,7 +158,7 @@ impl Attempt {
 
 impl TenantStore {
     /// Takes a key for a request, or says what stands under it.
-    pub async fn claim(&self, request: KeyedRequest<'_>, times: KeyTimes) -> Result<Claim> {
+    pub async fn claim(&self, request: KeyedRequest<'_>, times: KeyTimes) -> Result<KeyClaim> {
         let caller = self.caller();
         let (tenant, client) = (caller.tenant.uuid(), request.client.uuid());
         let secret = caller.master.own();
@@ -201,7 +201,7 @@ impl TenantStore {
         .fetch_optional(&mut *tx)
         .await?;
         let claim = match taken {
-            Some(_) => Claim::Begun(attempt),
+            Some(_) => KeyClaim::Begun(attempt),
             None => {
                 standing(
                     &mut tx,
@@ -264,7 +264,7 @@ async fn standing(
     attempt: &Attempt,
     request_hash: &[u8; 32],
     abandoned_before: DateTime<Utc>,
-) -> Result<Claim> {
+) -> Result<KeyClaim> {
     let row = sqlx::query!(
         "SELECT request_hash, started_at, effect_kind, effect_id, status, sealed FROM idempotency_key
          WHERE tenant_id = $1 AND client_id = $2 AND key_hash = $3",
@@ -275,17 +275,17 @@ async fn standing(
     .fetch_optional(conn)
     .await?;
     // Freed in this very moment: whoever asks again gets it.
-    let Some(row) = row else { return Ok(Claim::UnderWay) };
+    let Some(row) = row else { return Ok(KeyClaim::UnderWay) };
     if row.request_hash != request_hash {
-        return Ok(Claim::OtherRequest);
+        return Ok(KeyClaim::OtherRequest);
     }
     if let (Some(status), Some(sealed)) = (row.status, row.sealed) {
         let opened = attempt.seal.open(&attempt.context(tenant), &sealed)?;
-        return KeptAnswer::read(status, &opened).map(Claim::Answered);
+        return KeptAnswer::read(status, &opened).map(KeyClaim::Answered);
     }
     Ok(match (row.effect_kind, row.effect_id) {
-        (Some(kind), Some(id)) if row.started_at <= abandoned_before => Claim::AnswerLost { kind, id },
-        _ => Claim::UnderWay,
+        (Some(kind), Some(id)) if row.started_at <= abandoned_before => KeyClaim::AnswerLost { kind, id },
+        _ => KeyClaim::UnderWay,
     })
 }
 

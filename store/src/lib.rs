@@ -62,7 +62,7 @@ pub use events::{EventFilter, EventOrder, EventRow, Position};
 pub use fleet_summary::{FleetScore, FleetSummary};
 pub use fleets::{FleetRecord, NewFleet};
 pub use groups::{GroupRecord, NewGroup};
-pub use idempotency::{Attempt, Claim, KeptAnswer, KeyTimes, KeyedRequest};
+pub use idempotency::{Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest};
 pub use leases::Leases;
 pub use messages::{Arrival, MessageRow, Settled, Settlement};
 pub use operator::{ClientRecord, NewClient, NewTenant, OperatorCounts, OperatorStore, QuarantineRow, TenantRecord};

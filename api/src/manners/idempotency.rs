@@ -16,7 +16,7 @@ use actix_web::{
 };
 use chrono::TimeDelta;
 use futures_util::stream;
-use odograph_store::{Attempt, Claim, KeptAnswer, KeyTimes, KeyedRequest, TenantStore};
+use odograph_store::{Attempt, KeyClaim, KeptAnswer, KeyTimes, KeyedRequest, TenantStore};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -69,7 +69,7 @@ pub(crate) async fn idempotent(
     };
     let request = ServiceRequest::from_parts(http, again(body));
     match claim {
-        Claim::Begun(attempt) => {
+        KeyClaim::Begun(attempt) => {
             let begun = Begun {
                 store: caller.store(&state),
                 attempt: Some(attempt.clone()),
@@ -78,10 +78,10 @@ pub(crate) async fn idempotent(
             request.extensions_mut().insert(caller.attempting(attempt));
             answer(request, next, begun).await
         }
-        Claim::Answered(kept) => Ok(request.into_response(replay(&kept)?)),
-        Claim::OtherRequest => Ok(request.error_response(reused())),
-        Claim::UnderWay => Ok(request.error_response(under_way())),
-        Claim::AnswerLost { kind, id } => Ok(request.error_response(lost(&kind, &id.to_string()))),
+        KeyClaim::Answered(kept) => Ok(request.into_response(replay(&kept)?)),
+        KeyClaim::OtherRequest => Ok(request.error_response(reused())),
+        KeyClaim::UnderWay => Ok(request.error_response(under_way())),
+        KeyClaim::AnswerLost { kind, id } => Ok(request.error_response(lost(&kind, &id.to_string()))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use odograph_domain::id::{ClientId, TenantId};
-use odograph_store::{Attempt, Claim, KeptAnswer, KeyTimes, KeyedRequest, NewVehicle, Page, StoreError, TenantStore};
+use odograph_store::{Attempt, KeyClaim, KeptAnswer, KeyTimes, KeyedRequest, NewVehicle, Page, StoreError, TenantStore};
 
 use crate::world::World;
 
@@ -15,7 +15,7 @@ fn client(n: u128) -> ClientId {
     ClientId::from(uuid::Uuid::from_u128(n))
 }
 
-async fn claim(own: &TenantStore, key: &str, body: &str) -> Claim {
+async fn claim(own: &TenantStore, key: &str, body: &str) -> KeyClaim {
     let request = KeyedRequest {
         client: client(1),
         key,
@@ -28,7 +28,7 @@ async fn claim(own: &TenantStore, key: &str, body: &str) -> Claim {
 
 async fn begun(own: &TenantStore, key: &str, body: &str) -> Attempt {
     match claim(own, key, body).await {
-        Claim::Begun(attempt) => attempt,
+        KeyClaim::Begun(attempt) => attempt,
         other => panic!("{other:?}"),
     }
 }
@@ -52,13 +52,13 @@ async fn an_answer_is_given_again_until_its_time_is_over() {
     let (world, tenant) = world().await;
     let own = world.store.tenant(tenant);
     let attempt = begun(&own, "k", "body").await;
-    assert!(matches!(claim(&own, "k", "body").await, Claim::UnderWay));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::UnderWay));
     own.keep_answer(&attempt, &answer()).await.unwrap();
-    assert!(matches!(claim(&own, "k", "body").await, Claim::Answered(kept) if kept == answer()));
-    assert!(matches!(claim(&own, "k", "another").await, Claim::OtherRequest));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::Answered(kept) if kept == answer()));
+    assert!(matches!(claim(&own, "k", "another").await, KeyClaim::OtherRequest));
     // What has an answer is not freed any more.
     own.release(&attempt).await.unwrap();
-    assert!(matches!(claim(&own, "k", "body").await, Claim::Answered(_)));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::Answered(_)));
     let operator = world.store.operator();
     assert_eq!(operator.forget_answers().await.unwrap(), 0);
     world.clock.advance(TimeDelta::hours(24));
@@ -75,9 +75,9 @@ async fn an_attempt_that_died_is_taken_over_and_cannot_come_back() {
     let own = world.store.tenant(tenant);
     let first = begun(&own, "k", "body").await;
     world.clock.advance(TimeDelta::seconds(89));
-    assert!(matches!(claim(&own, "k", "body").await, Claim::UnderWay));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::UnderWay));
     world.clock.advance(TimeDelta::seconds(2));
-    assert!(matches!(claim(&own, "k", "another").await, Claim::OtherRequest));
+    assert!(matches!(claim(&own, "k", "another").await, KeyClaim::OtherRequest));
     let second = begun(&own, "k", "body").await;
     // It only was slow. What it writes now would be done a second time.
     let late = own
@@ -88,7 +88,7 @@ async fn an_attempt_that_died_is_taken_over_and_cannot_come_back() {
     assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
     own.release(&first).await.unwrap();
     own.keep_answer(&first, &answer()).await.unwrap();
-    assert!(matches!(claim(&own, "k", "body").await, Claim::UnderWay));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::UnderWay));
     own.clone()
         .attempting(second)
         .create_vehicle(NewVehicle::default())
@@ -110,10 +110,10 @@ async fn what_took_effect_is_not_done_again_though_its_answer_was_lost() {
         .unwrap();
     // As when the process fails after it has committed.
     own.release(&attempt).await.unwrap();
-    assert!(matches!(claim(&own, "k", "body").await, Claim::UnderWay));
+    assert!(matches!(claim(&own, "k", "body").await, KeyClaim::UnderWay));
     world.clock.advance(TimeDelta::seconds(91));
     match claim(&own, "k", "body").await {
-        Claim::AnswerLost { kind, id } => assert_eq!((kind.as_str(), id), ("vehicle", made.id.uuid())),
+        KeyClaim::AnswerLost { kind, id } => assert_eq!((kind.as_str(), id), ("vehicle", made.id.uuid())),
         other => panic!("{other:?}"),
     }
 }
