@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod contract;
 mod extract;
 mod health;
 mod home;

@@ -1,5 +1,9 @@
 //! The OpenAPI document: paths and schemas from the handlers, access and errors from their tables.
 
+mod examples;
+mod lists;
+mod manners;
+
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -11,10 +15,11 @@ use utoipa::{
     },
 };
 
+use self::{examples::Examples, lists::Lists, manners::Manners};
 use crate::{
     access::{self, Access, Scope, Verb},
     health,
-    problem::{self, ProblemBody},
+    problem::{self, Code, ProblemBody},
     v1,
 };
 
@@ -141,7 +146,7 @@ use crate::{
         v1::outcomes::get::handle,
     ),
     components(schemas(ProblemBody, problem::FieldProblem)),
-    modifiers(&AccessTable, &Errors),
+    modifiers(&Lists, &AccessTable, &Manners, &Errors, &Examples),
 )]
 struct Document;
 
@@ -222,44 +227,70 @@ fn requirements(access: Access) -> Vec<SecurityRequirement> {
 /// The errors every operation can answer with, by what it takes.
 struct Errors;
 
-const ERRORS: &[(&str, &str, &str)] = &[
-    ("400", "BadRequest", "The query or the body cannot be read"),
-    ("401", "Unauthenticated", "No valid access token"),
-    ("403", "Forbidden", "The token lacks the scope"),
-    ("404", "NotFound", "There is no such thing, or it is another tenant's"),
-    ("409", "Conflict", "It conflicts with what is there already"),
+/// Status, name, description, and the code of the example.
+const ERRORS: &[(&str, &str, &str, Code)] = &[
+    (
+        "400",
+        "BadRequest",
+        "The query or the body cannot be read",
+        Code::InvalidQuery,
+    ),
+    ("401", "Unauthenticated", "No valid access token", Code::Unauthenticated),
+    ("403", "Forbidden", "The token lacks the scope", Code::InsufficientScope),
+    (
+        "404",
+        "NotFound",
+        "There is no such thing, or it is another tenant's",
+        Code::NotFound,
+    ),
+    (
+        "409",
+        "Conflict",
+        "It conflicts with what is there already",
+        Code::Conflict,
+    ),
     (
         "412",
         "PreconditionFailed",
         "It has been changed since: its ETag is none that `If-Match` names",
+        Code::PreconditionFailed,
     ),
-    ("410", "Gone", "What was kept of it has been erased"),
-    ("413", "TooLarge", "The body is too large"),
+    ("410", "Gone", "What was kept of it has been erased", Code::PayloadErased),
+    ("413", "TooLarge", "The body is too large", Code::BodyTooLarge),
     (
         "415",
         "UnsupportedMediaType",
         "The body is of a type or encoding that is not read here",
+        Code::UnsupportedMediaType,
     ),
     (
         "422",
         "Unprocessable",
         "A field of the body cannot be used; `errors` names it",
+        Code::InvalidBody,
     ),
-    ("429", "TooManyRequests", "Slow down; `Retry-After` says how long"),
-    ("500", "Internal", "Something failed on our side"),
+    (
+        "429",
+        "TooManyRequests",
+        "Slow down; `Retry-After` says how long",
+        Code::QueueFull,
+    ),
+    ("500", "Internal", "Something failed on our side", Code::Internal),
     (
         "503",
         "Unavailable",
         "A part that is needed does not answer; `Retry-After` says when to try again",
+        Code::Unavailable,
     ),
 ];
 
 impl Modify for Errors {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        for (status, name, description) in ERRORS {
+        for (status, name, description, code) in ERRORS {
             let content = ContentBuilder::new()
                 .schema(Some(Ref::from_schema_name("Problem")))
+                .example(Some(problem::example(*code)))
                 .build();
             let mut response = ResponseBuilder::new()
                 .description(*description)
@@ -276,7 +307,7 @@ impl Modify for Errors {
             components.responses.insert((*name).to_owned(), RefOr::T(response));
         }
         for (known, operation) in operations(document) {
-            for (status, name, _) in ERRORS {
+            for (status, name, ..) in ERRORS {
                 if !can_answer(known, operation, status) {
                     continue;
                 }

@@ -60,11 +60,14 @@ codes! {
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "No form of the answer is acceptable to the caller";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     Conflict = "conflict", CONFLICT, "It conflicts with what is there already";
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT, "The request with this key is still being worked on";
+    IdempotencyAnswerLost = "idempotency_answer_lost", CONFLICT, "The request was carried out, but its answer was lost";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It has been changed since";
     PayloadErased = "payload_erased", GONE, "What was kept of it has been erased";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body is of a type that is not read here";
     InvalidBody = "invalid_body", UNPROCESSABLE_ENTITY, "A field of the body cannot be used";
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "Another request has this key";
     UnknownReference = "unknown_reference", UNPROCESSABLE_ENTITY, "The body names something that does not exist";
     UnknownVehicle = "unknown_vehicle", UNPROCESSABLE_ENTITY, "The batch names a vehicle that does not exist";
     TooManySamples = "too_many_samples", UNPROCESSABLE_ENTITY, "The batch has too many samples";
@@ -129,7 +132,37 @@ struct Parts {
     instance: Option<String>,
 }
 
+/// A problem of this code, for the documentation.
+pub(crate) fn example(code: Code) -> serde_json::Value {
+    let problem = match code {
+        Code::InvalidQuery => Problem::field(code, "limit", "wanted a whole number from 1 to 200, got \"many\""),
+        Code::InvalidBody => Problem::field(code, "starts_on", "wanted a date such as 2026-01-31, got \"tomorrow\""),
+        Code::NotFound => Problem::not_found("vehicle", "fleet-0042"),
+        Code::Conflict => Problem::new(code, "vehicle: the external_ref is taken"),
+        Code::InsufficientScope => Problem::new(code, "this needs a token with the scope vehicles:read"),
+        Code::PreconditionFailed => Problem::new(code, "the vehicle has another ETag by now, \"3\": read it again"),
+        Code::UnsupportedMediaType => Problem::new(code, "wanted Content-Type application/json, got \"text/plain\""),
+        other => Problem::from_status(other.status()),
+    };
+    let id = "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10";
+    let told = Problem(Box::new(Parts { code, ..*problem.0 })).at(id);
+    serde_json::to_value(told.body()).unwrap_or_default()
+}
+
 impl Problem {
+    /// As it is sent.
+    fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
+            r#type: format!("urn:odograph:problem:{}", self.0.code.as_str()),
+            title: self.0.code.title(),
+            status: self.status_code().as_u16(),
+            code: self.0.code.as_str(),
+            detail: &self.0.detail,
+            instance: self.0.instance.as_deref(),
+            errors: &self.0.errors,
+        }
+    }
+
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let (errors, headers) = (Vec::new(), Vec::new());
         Self(Box::new(Parts {
@@ -237,6 +270,12 @@ impl Problem {
                 Code::UnsupportedMediaType,
                 "the body is of a type that is not read here",
             ),
+            StatusCode::UNAUTHORIZED => (
+                Code::Unauthenticated,
+                "wanted the header `Authorization: Bearer <access token>`",
+            ),
+            StatusCode::TOO_MANY_REQUESTS => (Code::QueueFull, "nothing was accepted; slow down and send it again"),
+            StatusCode::SERVICE_UNAVAILABLE => (Code::Unavailable, "the database does not answer; try again"),
             status if status.is_client_error() => (Code::BadRequest, "the request cannot be read"),
             _ => return Self::internal(format!("the framework answered {status}")),
         };
@@ -336,17 +375,8 @@ impl ResponseError for Problem {
         if let Some(id) = &self.0.instance {
             response.insert_header((REQUEST_ID, id.as_str()));
         }
-        let body = ProblemBody {
-            r#type: format!("urn:odograph:problem:{}", self.0.code.as_str()),
-            title: self.0.code.title(),
-            status: self.status_code().as_u16(),
-            code: self.0.code.as_str(),
-            detail: &self.0.detail,
-            instance: self.0.instance.as_deref(),
-            errors: &self.0.errors,
-        };
         // Not `.json()`, which would set its own content type.
-        response.body(serde_json::to_string(&body).unwrap_or_default())
+        response.body(serde_json::to_string(&self.body()).unwrap_or_default())
     }
 }
 

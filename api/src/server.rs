@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use crate::{
     auth::gate::gate,
     home::at_home,
-    manners::{compression::spare_short, conditional::conditional, cors::cors},
+    manners::{compression::spare_short, conditional::conditional, cors::cors, idempotency::idempotent},
     observe::observe,
     routes,
     state::ApiState,
@@ -35,6 +35,7 @@ pub async fn serve(
             .app_data(home.clone())
             .configure(|config| routes::configure(config, &docs))
             // The last is the outermost: a request passes these from the bottom up.
+            .wrap(middleware::from_fn(idempotent))
             .wrap(middleware::from_fn(at_home))
             .wrap(middleware::from_fn(conditional))
             .wrap(middleware::from_fn(gate))

@@ -65,6 +65,8 @@ pub struct ApiState {
     /// `iss` of the tokens: the URL the API is reached by, such as `https://api.example.com`.
     pub issuer: String,
     pub token_ttl: Duration,
+    /// How long an answer is kept under the key its client gave the request.
+    pub idempotency_ttl: Duration,
     pub limits: ApiLimits,
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
@@ -129,6 +131,7 @@ impl ApiState {
             signer,
             issuer,
             token_ttl: Duration::from_secs(600),
+            idempotency_ttl: Duration::from_secs(86_400),
             limits: ApiLimits::default(),
             allowed_origins: Vec::new(),
             throttle: Throttle::default(),

@@ -62,6 +62,7 @@ pub struct Api {
     pub bind: SocketAddr,
     pub public_url: String,
     pub token_ttl_s: u32,
+    pub idempotency_ttl_s: u32,
     pub body_bytes: usize,
     pub cors: Cors,
 }
@@ -160,6 +161,10 @@ impl Config {
         ensure!(
             (1..=86_400).contains(&self.api.token_ttl_s),
             "api.token_ttl_s must be between 1 and 86400"
+        );
+        ensure!(
+            (60..=2_678_400).contains(&self.api.idempotency_ttl_s),
+            "api.idempotency_ttl_s must be between 60 and 2678400 (31 days)"
         );
         ensure!(self.api.body_bytes >= 1024, "api.body_bytes must be at least 1024");
         for origin in &self.api.cors.allowed_origins {

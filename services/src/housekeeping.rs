@@ -23,6 +23,11 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
             Ok(messages) => info!(messages, "what became of old messages is forgotten"),
             Err(cause) => warn!(error = %cause, "old messages could not be forgotten; trying again later"),
         }
+        match parts.store.operator().forget_answers().await {
+            Ok(0) => {}
+            Ok(answers) => info!(answers, "answers kept for requests sent again are forgotten"),
+            Err(cause) => warn!(error = %cause, "kept answers could not be forgotten; trying again later"),
+        }
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = sleep(EVERY) => {}

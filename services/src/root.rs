@@ -243,6 +243,7 @@ impl Parts {
             issuer: url.to_owned(),
         });
         state.token_ttl = Duration::from_secs(u64::from(self.config.api.token_ttl_s));
+        state.idempotency_ttl = Duration::from_secs(u64::from(self.config.api.idempotency_ttl_s));
         state.limits.batch_bytes = self.config.api.body_bytes;
         state.allowed_origins.clone_from(&self.config.api.cors.allowed_origins);
         Ok(state)

@@ -446,6 +446,7 @@ impl DeriveTx {
             master: self.store.master(),
             ids: self.store.ids(),
             now: now(self.store.clock()),
+            attempt: None,
         };
         (&mut self.tx, caller)
     }

@@ -9,7 +9,7 @@ use odograph_domain::{
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{crypto::MasterKey, error::Result};
+use crate::{crypto::MasterKey, error::Result, idempotency::Attempt};
 
 pub(crate) type Tx = Transaction<'static, Postgres>;
 
@@ -78,6 +78,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) master: &'a MasterKey,
     pub(crate) ids: &'a dyn IdSource,
     pub(crate) now: DateTime<Utc>,
+    /// The attempt that this is part of, where the request has a key of its client's.
+    pub(crate) attempt: Option<&'a Attempt>,
 }
 
 impl Caller<'_> {
@@ -85,7 +87,7 @@ impl Caller<'_> {
         T::from(self.ids.uuid())
     }
 
-    /// Writes who did what into the audit log, in the transaction that does it.
+    /// Writes who did what into the audit log, in the transaction that does it; what is done under a key is marked as done.
     pub(crate) async fn audit(&self, conn: &mut PgConnection, action: &str, kind: &str, object: Uuid) -> Result<()> {
         sqlx::query!(
             "INSERT INTO audit (tenant_id, id, at, actor_id, action, object_kind, object_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -97,8 +99,11 @@ impl Caller<'_> {
             kind,
             object,
         )
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-        Ok(())
+        match self.attempt {
+            Some(attempt) => attempt.took_effect(conn, self.tenant, kind, object).await,
+            None => Ok(()),
+        }
     }
 }

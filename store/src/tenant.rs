@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
+    idempotency::Attempt,
     operator::{TenantRecord, tenant_record},
     session::{Caller, Scope, Tx, now},
     store::Store,
@@ -17,6 +18,7 @@ pub struct TenantStore {
     tenant: TenantId,
     actor: Option<ClientId>,
     tracks: bool,
+    attempt: Option<Attempt>,
 }
 
 impl TenantStore {
@@ -26,6 +28,7 @@ impl TenantStore {
             tenant,
             actor: None,
             tracks: false,
+            attempt: None,
         }
     }
 
@@ -40,6 +43,14 @@ impl TenantStore {
     /// Opens the raw tracks, which are otherwise out of sight. Only for callers that have the right to them.
     pub fn with_tracks(self) -> Self {
         Self { tracks: true, ..self }
+    }
+
+    /// What is written from here on is part of this attempt, and fails once another attempt has taken over.
+    pub fn attempting(self, attempt: Attempt) -> Self {
+        Self {
+            attempt: Some(attempt),
+            ..self
+        }
     }
 
     pub fn tenant_id(&self) -> TenantId {
@@ -70,6 +81,7 @@ impl TenantStore {
             master: self.store.master(),
             ids: self.store.ids(),
             now: now(self.store.clock()),
+            attempt: self.attempt.as_ref(),
         }
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
     web,
 };
 use odograph_domain::id::{ClientId, TenantId};
-use odograph_store::{OperatorStore, Realm, TenantStore};
+use odograph_store::{Attempt, OperatorStore, Realm, TenantStore};
 
 use super::token::{Grant, TokenError};
 use crate::{
@@ -28,6 +28,8 @@ pub(crate) struct Caller {
     tenant: TenantId,
     client: ClientId,
     scopes: Vec<Scope>,
+    /// Where the request has a key of the caller's.
+    attempt: Option<Attempt>,
 }
 
 impl Caller {
@@ -46,7 +48,19 @@ impl Caller {
 
     /// The caller's tenant's data, in the caller's name.
     pub(crate) fn store(&self, state: &ApiState) -> TenantStore {
-        state.store.tenant(self.tenant).acting_as(self.client)
+        let store = state.store.tenant(self.tenant).acting_as(self.client);
+        match &self.attempt {
+            Some(attempt) => store.attempting(attempt.clone()),
+            None => store,
+        }
+    }
+
+    /// What is written in the caller's name from here on is part of this attempt.
+    pub(crate) fn attempting(self, attempt: Attempt) -> Self {
+        Self {
+            attempt: Some(attempt),
+            ..self
+        }
     }
 }
 
@@ -108,7 +122,7 @@ fn enter(request: &ServiceRequest, grant: Grant) {
     let Grant { realm, client, scopes } = grant;
     let mut extensions = request.extensions_mut();
     match realm {
-        Realm::Tenant(tenant) => drop(extensions.insert(Caller { tenant, client, scopes })),
+        Realm::Tenant(tenant) => drop(extensions.insert(Caller { tenant, client, scopes, attempt: None })),
         Realm::Platform => drop(extensions.insert(Operator { client })),
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod compression;
 pub(crate) mod conditional;
 pub(crate) mod cors;
+pub(crate) mod idempotency;
 
 use actix_web::{
     body::{BoxBody, MessageBody, to_bytes},

@@ -6,13 +6,16 @@
 mod api;
 mod bulk;
 mod checklist;
+mod clients;
 mod command;
 mod corrections;
 mod dead_letters;
+mod contract;
 mod drives;
 mod events;
 mod faults;
 mod fleets;
+mod idempotency;
 mod manners;
 mod money;
 mod operator;

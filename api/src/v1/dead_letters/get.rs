@@ -36,7 +36,6 @@ pub(crate) struct DeadLetterWithPayload {
 #[serde(tag = "encoding", content = "data", rename_all = "snake_case")]
 pub(crate) enum Payload {
     /// It is JSON.
-    #[schema(value_type = Object)]
     Json(serde_json::Value),
     /// It is text.
     Text(String),
