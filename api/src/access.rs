@@ -57,6 +57,8 @@ scopes! {
     /// Where somebody was, second by second: a class of its own.
     TracksRead = "tracks:read", "Read raw tracks: positions and every other sample.";
     ScoresRead = "scores:read", "Read scores with their reasons.";
+    /// Sums of everything but tracks and identities, which need their own scopes in a report too.
+    ReportsRead = "reports:read", "Read reports of drivers and fleets: distance, behaviour, scores, premiums.";
     PremiumsRead = "premiums:read", "Read usage days and premiums with their traces.";
     PremiumsWrite = "premiums:write", "Rate a period on demand, and quote.";
     DeadLettersRead = "deadletters:read", "Read what could not be used, and the counts of outcomes.";
@@ -324,6 +326,16 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     ),
     get("/v1/drivers/{driver}/score", "get_score", needs(Scope::ScoresRead)),
     get("/v1/drivers/{driver}/scores", "list_scores", needs(Scope::ScoresRead)),
+    get(
+        "/v1/drivers/{driver}/report",
+        "get_driver_report",
+        Widened(Scope::ReportsRead, Scope::TracksRead),
+    ),
+    get(
+        "/v1/fleets/{fleet}/report",
+        "get_fleet_report",
+        needs(Scope::ReportsRead),
+    ),
     post("/v1/policies", "create_policy", needs(Scope::PoliciesWrite)),
     get("/v1/policies", "list_policies", needs(Scope::PoliciesRead)),
     get("/v1/policies/{policy}", "get_policy", needs(Scope::PoliciesRead)),

@@ -14,6 +14,7 @@ mod observe;
 mod openapi;
 mod page;
 mod problem;
+pub mod report;
 mod routes;
 mod server;
 mod state;

@@ -173,7 +173,7 @@ fn insurance(config: &mut ServiceConfig) {
 }
 
 fn driving(config: &mut ServiceConfig) {
-    use v1::{corrections, events, scores, trips};
+    use v1::{corrections, events, reports, scores, trips};
     config
         .service(web::resource("/v1/events").route(web::get().to(events::list::handle)))
         .service(web::resource("/v1/trips/{trip}/events").route(web::get().to(events::of_trip::handle)))
@@ -186,7 +186,9 @@ fn driving(config: &mut ServiceConfig) {
         .service(web::resource("/v1/corrections").route(web::get().to(corrections::list::handle)))
         .service(web::resource("/v1/corrections/{correction}").route(web::get().to(corrections::get::handle)))
         .service(web::resource("/v1/drivers/{driver}/score").route(web::get().to(scores::latest::handle)))
-        .service(web::resource("/v1/drivers/{driver}/scores").route(web::get().to(scores::list::handle)));
+        .service(web::resource("/v1/drivers/{driver}/scores").route(web::get().to(scores::list::handle)))
+        .service(web::resource("/v1/drivers/{driver}/report").route(web::get().to(reports::driver::handle)))
+        .service(web::resource("/v1/fleets/{fleet}/report").route(web::get().to(reports::fleet::handle)));
 }
 
 fn intake(config: &mut ServiceConfig) {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use odograph_domain::{clock::Clock, id::IdSource, queue::Publisher, rating::Rater};
+use odograph_domain::{clock::Clock, event::BehaviourKind, id::IdSource, queue::Publisher, rating::Rater};
 use odograph_store::Store;
 use tokio::sync::Semaphore;
 
@@ -56,6 +56,8 @@ pub struct ApiState {
     pub store: Store,
     pub publisher: Arc<dyn Publisher>,
     pub rater: Arc<dyn Rater>,
+    /// From which peak on a behaviour event counts.
+    pub event_threshold: fn(BehaviourKind) -> f64,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub randomness: Arc<dyn Randomness>,
@@ -86,6 +88,7 @@ pub struct ApiParts {
     pub store: Store,
     pub publisher: Arc<dyn Publisher>,
     pub rater: Arc<dyn Rater>,
+    pub event_threshold: fn(BehaviourKind) -> f64,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub randomness: Arc<dyn Randomness>,
@@ -108,6 +111,7 @@ impl ApiState {
             store,
             publisher,
             rater,
+            event_threshold,
             clock,
             ids,
             randomness,
@@ -118,6 +122,7 @@ impl ApiState {
             store,
             publisher,
             rater,
+            event_threshold,
             clock,
             ids,
             randomness,

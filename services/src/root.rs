@@ -12,7 +12,7 @@ use odograph_domain::{
     queue::{Publisher, Queue},
 };
 use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
-use odograph_scoring::rating::PlanRater;
+use odograph_scoring::{behaviour::scoring_threshold, rating::PlanRater};
 use odograph_store::{MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
@@ -235,6 +235,7 @@ impl Parts {
             store: self.store.clone(),
             publisher: self.publisher.clone(),
             rater: Arc::new(PlanRater),
+            event_threshold: scoring_threshold,
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             randomness: Arc::new(System),

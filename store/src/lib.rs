@@ -37,6 +37,7 @@ mod rating_plans;
 mod raw;
 mod resolve;
 mod resubmissions;
+mod reports;
 mod scores;
 mod scratch;
 mod session;
@@ -79,6 +80,9 @@ pub use resubmissions::{Claim, Letters};
 pub use scores::{ScoreChange, ScorePeriod, ScoreRow};
 pub use scratch::{Census, PayloadTable, Scratch};
 pub use store::{ClientCredentials, Realm, Store, StoreOptions};
+pub use reports::{
+    Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
+};
 pub use tenant::TenantStore;
 pub use trip_history::TripVersion;
 pub use trips::{StoredTrip, TripFilter, TripKey, TripRow, content_hash};

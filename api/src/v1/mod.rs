@@ -13,6 +13,7 @@ pub(crate) mod policies;
 pub(crate) mod premiums;
 pub(crate) mod quotes;
 pub(crate) mod rating_plans;
+pub(crate) mod reports;
 pub(crate) mod scores;
 pub(crate) mod settings;
 pub(crate) mod telemetry;

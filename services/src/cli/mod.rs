@@ -16,6 +16,7 @@ mod import;
 mod migrate;
 mod openapi;
 mod rebuild;
+mod report;
 pub mod serve;
 mod simulate;
 pub mod table;
@@ -54,6 +55,9 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
     Rebuild(rebuild::Rebuild),
+    /// Write a report of a driver or a fleet: one page that stands alone.
+    #[command(subcommand)]
+    Report(report::Report),
     /// Write the OpenAPI document, generated from the handlers.
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
@@ -90,6 +94,7 @@ impl Cli {
             Command::All => serve::all(config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
+            Command::Report(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
             Command::Simulate(command) => command.run(config).await,
             Command::Rebuild(command) => command.run(config).await,
