@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
@@ -9,7 +12,7 @@ use odograph_domain::{id::TenantId, policy::Product, settings::TenantSettings};
 use odograph_store::{NewTenant, Realm};
 use tokio_util::sync::CancellationToken;
 
-use super::{client, import::product, serve, table};
+use super::{client, import::product, report, serve, table};
 use crate::{
     config::Config,
     fleet::{FleetSpec, Mix},
@@ -63,16 +66,18 @@ impl Demo {
     pub(super) async fn run(self, mut config: Config) -> Result<()> {
         config.queue.url.clear();
         config.api.bind = self.bind;
+        // Before the long work: whoever waited for it would not want to hear of a port that is taken then.
+        let listener = (!self.exit).then(|| serve::bind(&config)).transpose()?;
         let folder = tempfile::Builder::new().prefix("odograph-demo-").tempdir()?;
         config.data.dir = folder.path().to_owned();
         eprintln!("starting the embedded PostgreSQL …");
         let parts = Parts::open_temporary(config).await?;
-        let done = self.show(&parts).await;
+        let done = self.show(&parts, listener).await;
         parts.close().await?;
         done
     }
 
-    async fn show(&self, parts: &Parts) -> Result<()> {
+    async fn show(&self, parts: &Parts, listener: Option<TcpListener>) -> Result<()> {
         let interrupted = shutdown::on_signal()?;
         let tenant = NewTenant {
             name: "demo".to_owned(),
@@ -89,7 +94,7 @@ impl Demo {
         let worker = tokio::spawn(worker::run(parts.clone(), working.clone()));
         let filled = self.fill(parts, tenant, &interrupted).await;
         let shown = match filled {
-            Ok(()) if !interrupted.is_cancelled() => self.present(parts, tenant, &interrupted).await,
+            Ok(()) if !interrupted.is_cancelled() => self.present(parts, tenant, listener, &interrupted).await,
             other => other,
         };
         working.cancel();
@@ -127,11 +132,18 @@ impl Demo {
         Ok(())
     }
 
-    async fn present(&self, parts: &Parts, tenant: TenantId, interrupted: &CancellationToken) -> Result<()> {
+    async fn present(
+        &self,
+        parts: &Parts,
+        tenant: TenantId,
+        listener: Option<TcpListener>,
+        interrupted: &CancellationToken,
+    ) -> Result<()> {
         println!("{}", drivers_table(parts, tenant).await?);
-        if self.exit {
+        let Some(listener) = listener else {
             return Ok(());
-        }
+        };
+        let reports = report::latest(parts, tenant, &parts.config.data.dir).await?;
         let reader = client::create(parts, tenant, "demo", &[]).await?;
         let ready = |url: &str| {
             println!("\nAPI documentation:  {url}/docs");
@@ -146,9 +158,12 @@ impl Demo {
                 ),
                 Err(cause) => eprintln!("no token could be issued: {cause:#}"),
             }
-            println!("Ctrl-C stops it.");
+            for (what, file) in &reports {
+                println!("{what:<19} file://{}", file.display());
+            }
+            println!("\nCtrl-C stops it.");
         };
-        serve::serve_until(parts, interrupted.clone(), ready).await
+        serve::serve_on(listener, parts, interrupted.clone(), ready).await
     }
 }
 

@@ -12,6 +12,7 @@ mod bench;
 mod checklist;
 pub mod client;
 mod demo;
+mod healthcheck;
 mod import;
 mod migrate;
 mod openapi;
@@ -47,6 +48,11 @@ enum Command {
     Work,
     /// Serve and work in one process.
     All,
+    /// Ask whether the process of this role, on this machine and with these settings, can work: for containers.
+    Healthcheck {
+        /// What runs here.
+        role: healthcheck::Role,
+    },
     /// Bring the database schema up to date.
     Migrate,
     /// Send a file of telemetry (canonical CSV, plain or gzip, or Parquet) the way live batches go.
@@ -92,6 +98,7 @@ impl Cli {
             Command::Serve => serve::serve(config).await,
             Command::Work => serve::work(config).await,
             Command::All => serve::all(config).await,
+            Command::Healthcheck { role } => healthcheck::run(role, config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
             Command::Report(command) => command.run(config).await,

@@ -1,11 +1,17 @@
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use odograph_api::report::{self, Ask, Period, gather};
-use odograph_domain::id::{DriverId, FleetId, IdOrRef};
+use odograph_domain::{
+    id::{DriverId, FleetId, IdOrRef, TenantId},
+    policy::Month,
+};
 use odograph_scoring::behaviour::scoring_threshold;
-use odograph_store::TenantStore;
+use odograph_store::{Page, TenantStore, TripFilter};
 
 use crate::{config::Config, root::Parts};
 
@@ -120,4 +126,36 @@ impl Of {
         };
         Ok((parts.store.tenant(tenant), ask))
     }
+}
+
+/// Writes the reports of the month that was driven last, of its driver and of all vehicles: what each is, and its file.
+/// None where nothing was driven.
+pub(super) async fn latest(parts: &Parts, tenant: TenantId, folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let store = parts.store.tenant(tenant);
+    let page = Page { after: None, limit: 1 };
+    let Some(last) = store.trips(TripFilter::default(), page).await?.items.pop() else {
+        return Ok(Vec::new());
+    };
+    let ask = Ask {
+        period: Month::of(last.record.local_day()).to_string().parse()?,
+        now: parts.clock.now(),
+        tracks: true,
+        identity: false,
+        event_threshold: scoring_threshold,
+    };
+    let mut written = Vec::new();
+    let mut write = |what, name: &str, page: String| {
+        let file = folder.join(name);
+        std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        written.push((what, file));
+        anyhow::Ok(())
+    };
+    if let Some(driver) = last.record.driver {
+        let record = store.driver(&IdOrRef::Id(driver)).await?;
+        let report = gather::driver(&store, record, &ask).await?;
+        write("a driver's report:", "driver.html", report::driver_page(&report))?;
+    }
+    let report = gather::fleet(&store, None, &ask).await?;
+    write("the fleet's report:", "fleet.html", report::fleet_page(&report))?;
+    Ok(written)
 }

@@ -1,5 +1,7 @@
 //! The roles that run until they are told to stop: `serve`, `work` and both in one.
 
+use std::net::TcpListener;
+
 use anyhow::{Context, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -44,8 +46,21 @@ async fn ending<T>(shutdown: &CancellationToken, half: impl Future<Output = T>) 
 
 /// Serves until `shutdown`; `ready` is told the address once it is bound.
 pub async fn serve_until(parts: &Parts, shutdown: CancellationToken, ready: impl FnOnce(&str)) -> Result<()> {
-    let listener = std::net::TcpListener::bind(parts.config.api.bind)
-        .with_context(|| format!("cannot listen on {} (api.bind)", parts.config.api.bind))?;
+    serve_on(bind(&parts.config)?, parts, shutdown, ready).await
+}
+
+/// Takes the address of the API, or says that it cannot be had.
+pub(super) fn bind(config: &Config) -> Result<TcpListener> {
+    TcpListener::bind(config.api.bind).with_context(|| format!("cannot listen on {} (api.bind)", config.api.bind))
+}
+
+/// [`serve_until`] on an address that was taken before.
+pub(super) async fn serve_on(
+    listener: TcpListener,
+    parts: &Parts,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(&str),
+) -> Result<()> {
     let url = match parts.config.api.public_url.as_str() {
         "" => format!("http://{}", listener.local_addr()?),
         given => given.trim_end_matches('/').to_owned(),

@@ -55,7 +55,7 @@ fn recent(id: &str) -> Value {
     batch(id, vec![sample(Utc::now() - TimeDelta::hours(1), 0)])
 }
 
-async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(super) async fn send(request: reqwest::RequestBuilder) -> Answer {
     Answer::of(request.send().await).await
 }
 

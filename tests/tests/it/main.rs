@@ -20,6 +20,7 @@ mod payd;
 mod permutations;
 mod policies;
 mod queue;
+mod reports;
 mod same;
 mod simulate;
 mod tenancy;

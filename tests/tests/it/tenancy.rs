@@ -33,7 +33,6 @@ const ALL_SCOPES: &[&str] = &[
     "trips:read",
     "tracks:read",
     "scores:read",
-    "reports:read",
     "premiums:read",
     "premiums:write",
     "deadletters:read",
@@ -129,10 +128,10 @@ fn operations(document: &Value) -> Vec<Operation> {
             operations.push(Operation {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: path.clone(),
-                query: match id.as_str() {
-                    "list_usage" => "?from=2026-01-01&to=2026-12-31",
-                    "get_driver_report" | "get_fleet_report" => "?period=2026",
-                    _ => "",
+                query: if id == "list_usage" {
+                    "?from=2026-01-01&to=2026-12-31"
+                } else {
+                    ""
                 },
                 id,
             });
