@@ -291,10 +291,19 @@ fn premium(row: PremiumRow, policy: PolicyId, external_ref: Option<String>) -> R
             .map(|step| ReportStep {
                 step: step.step.clone(),
                 explanation: step.explanation.clone(),
-                value: step.value.round_dp(4).normalize().to_string(),
+                value: shown(step.value),
             })
             .collect(),
     }
+}
+
+/// Four decimals where they say something, two at least.
+fn shown(value: Decimal) -> String {
+    let mut value = value.round_dp(4).normalize();
+    if value.scale() < 2 {
+        value.rescale(2);
+    }
+    value.to_string()
 }
 
 fn member<Id: Into<Uuid>>(member: Member<Id>) -> ReportMember {

@@ -54,7 +54,7 @@ pub(super) fn duration(hours: f64) -> String {
     let minutes = (hours.max(0.0) * 60.0).round() as u64;
     match (minutes / 60, minutes % 60) {
         (0, minutes) => format!("{minutes}\u{a0}min"),
-        (hours, minutes) => format!("{}\u{a0}h {minutes}\u{a0}min", number(hours as f64, 0)),
+        (hours, minutes) => format!("{}\u{a0}h\u{a0}{minutes}\u{a0}min", number(hours as f64, 0)),
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             (duration(0.5), duration(26.25)),
-            ("30\u{a0}min".to_owned(), "26\u{a0}h 15\u{a0}min".to_owned())
+            ("30\u{a0}min".to_owned(), "26\u{a0}h\u{a0}15\u{a0}min".to_owned())
         );
         assert_eq!((weekday(1), weekday(7), weekday(9)), ("Monday", "Sunday", ""));
         assert_eq!(capital("harsh braking"), "Harsh braking");

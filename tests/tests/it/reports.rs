@@ -51,7 +51,9 @@ async fn driven(platform: &Platform) -> TenantId {
             .await
             .expect("a vehicle in the fleet");
     }
-    platform.import(tenant, &rows.write(platform.folder(), "fleet.csv")).await;
+    platform
+        .import(tenant, &rows.write(platform.folder(), "fleet.csv"))
+        .await;
     tenant
 }
 
@@ -94,7 +96,10 @@ async fn a_report_says_what_the_trips_scores_and_premiums_say() {
     let (trips, km) = trips_km(&api, &token, "?driver=demo-driver-001").await;
     assert!(trips > 3, "{trips}");
     assert_eq!(report["totals"]["trips"], trips);
-    assert!(close(report["totals"]["distance_km"].as_f64().unwrap(), km), "{km} {report}");
+    assert!(
+        close(report["totals"]["distance_km"].as_f64().unwrap(), km),
+        "{km} {report}"
+    );
     let of = |list: &Value, field: &str| -> f64 {
         let items = list.as_array().expect("a list");
         items.iter().filter_map(|item| item[field].as_f64()).sum()
@@ -105,24 +110,42 @@ async fn a_report_says_what_the_trips_scores_and_premiums_say() {
     }
     let score = api.get(&token, "/v1/drivers/demo-driver-001/score").await.json();
     let days = report["score"]["days"].as_array().expect("days with a score");
-    let value: f64 = score["score"].as_str().map_or_else(|| score["score"].as_f64().unwrap(), |text| text.parse().unwrap());
-    assert!(days.iter().any(|day| close(day["score"].as_f64().unwrap(), value)), "{score} {report}");
+    let value: f64 = score["score"]
+        .as_str()
+        .map_or_else(|| score["score"].as_f64().unwrap(), |text| text.parse().unwrap());
+    assert!(
+        days.iter().any(|day| close(day["score"].as_f64().unwrap(), value)),
+        "{score} {report}"
+    );
     let premiums = api.every(&token, "/v1/policies/demo-vehicle-001-policy/premiums").await;
     assert!(!premiums.is_empty());
     assert_eq!(report["premiums"].as_array().unwrap().len(), premiums.len());
     let rates = report["behaviour"]["rates"].as_array().expect("rates");
     assert_eq!(rates.len(), 6);
-    assert!(rates.iter().all(|rate| rate["value"].is_null() == rate["portfolio"].is_null()), "{rates:?}");
+    assert!(
+        rates
+            .iter()
+            .all(|rate| rate["value"].is_null() == rate["portfolio"].is_null()),
+        "{rates:?}"
+    );
 
     // Parts of the year add up to it; what lies before it is empty.
     let mut parts = 0.0;
     for period in ["2026-Q1", "2026-04-01..2026-12-31"] {
-        let part = figures(&api, &token, &format!("/v1/drivers/demo-driver-001/report?period={period}")).await;
+        let part = figures(
+            &api,
+            &token,
+            &format!("/v1/drivers/demo-driver-001/report?period={period}"),
+        )
+        .await;
         parts += part["totals"]["distance_km"].as_f64().unwrap();
     }
     assert!(close(parts, km));
     let empty = figures(&api, &token, "/v1/drivers/demo-driver-001/report?period=2025-12").await;
-    assert_eq!((&empty["totals"]["trips"], &empty["score"], &empty["behaviour"]), (&0.into(), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&empty["totals"]["trips"], &empty["score"], &empty["behaviour"]),
+        (&0.into(), &Value::Null, &Value::Null)
+    );
 
     // Pay-as-you-drive: about distance only.
     let payd = figures(&api, &token, "/v1/drivers/demo-driver-003/report?period=2026").await;
@@ -132,20 +155,37 @@ async fn a_report_says_what_the_trips_scores_and_premiums_say() {
     let fleet = figures(&api, &token, "/v1/fleets/north/report?period=2026").await;
     let two = trips_km(&api, &token, "?vehicle=demo-vehicle-001").await.1
         + trips_km(&api, &token, "?vehicle=demo-vehicle-002").await.1;
-    assert!(close(fleet["totals"]["distance_km"].as_f64().unwrap(), two), "{two} {fleet}");
+    assert!(
+        close(fleet["totals"]["distance_km"].as_f64().unwrap(), two),
+        "{two} {fleet}"
+    );
     assert_eq!(fleet["vehicles"].as_array().unwrap().len(), 2);
     assert_eq!(fleet["totals"]["drivers"], 2);
     let page = api.get(&token, "/v1/fleets/north/report?period=2026-Q1").await;
     is_a_page(&page);
     assert!(page.text.contains("North &lt;b&gt;"));
 
-    for wrong in ["", "?period=", "?period=May", "?period=2026-05-02..2026-05-01", "?period=2026&more=1"] {
-        api.get(&token, &format!("/v1/drivers/demo-driver-001/report{wrong}")).await.problem(400);
+    for wrong in [
+        "",
+        "?period=",
+        "?period=May",
+        "?period=2026-05-02..2026-05-01",
+        "?period=2026&more=1",
+    ] {
+        api.get(&token, &format!("/v1/drivers/demo-driver-001/report{wrong}"))
+            .await
+            .problem(400);
     }
-    api.get(&token, "/v1/drivers/nobody/report?period=2026").await.problem(404);
-    api.get(&token, "/v1/fleets/nothing/report?period=2026").await.problem(404);
+    api.get(&token, "/v1/drivers/nobody/report?period=2026")
+        .await
+        .problem(404);
+    api.get(&token, "/v1/fleets/nothing/report?period=2026")
+        .await
+        .problem(404);
     let other = api.token(&platform.client(tenant, &["trips:read"]).await).await;
-    api.get(&other, "/v1/drivers/demo-driver-001/report?period=2026").await.problem(403);
+    api.get(&other, "/v1/drivers/demo-driver-001/report?period=2026")
+        .await
+        .problem(403);
     platform.end().await;
 }
 
@@ -168,9 +208,15 @@ async fn tracks_and_names_are_in_a_report_for_whoever_may_see_them_only() {
     let scopes = ["reports:read", "tracks:read", "drivers:identity"];
     let trusted = api.token(&platform.client(tenant, &scopes).await).await;
     let audited = async |kind: &str| {
-        let page = Page { after: None, limit: 200 };
+        let page = Page {
+            after: None,
+            limit: 200,
+        };
         let log = platform.store(tenant).audit_log(page).await.expect("the audit log");
-        log.items.iter().filter(|row| row.object_kind == kind && row.action == "read").count()
+        log.items
+            .iter()
+            .filter(|row| row.object_kind == kind && row.action == "read")
+            .count()
     };
 
     let path = "/v1/drivers/demo-driver-001/report?period=2026";
@@ -206,7 +252,14 @@ async fn browsed(page: &Path) -> Option<(String, Vec<String>)> {
     let profile = tempfile::tempdir().expect("a folder");
     let mut command = Command::new("chromium");
     command
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0"])
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--enable-logging=stderr",
+            "--v=0",
+        ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(["--virtual-time-budget=2000", "--dump-dom"])
         .arg(format!("file://{}", page.display()))
@@ -220,7 +273,11 @@ async fn browsed(page: &Path) -> Option<(String, Vec<String>)> {
         output => output.expect("a browser that ends").expect("a browser that runs"),
     };
     let said = String::from_utf8_lossy(&output.stderr);
-    let complaints = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    let complaints = said
+        .lines()
+        .filter(|line| line.contains("CONSOLE"))
+        .map(str::to_owned)
+        .collect();
     Some((String::from_utf8_lossy(&output.stdout).into_owned(), complaints))
 }
 
@@ -247,7 +304,9 @@ async fn a_browser_opens_the_reports_of_the_command_without_a_complaint() {
     let fleet = make(&["fleet", "north"], "fleet.html").await;
     let all = make(&["fleet", "--all"], "all.html").await;
     for (page, drawings) in [(&driver, 7), (&payd, 3), (&fleet, 5), (&all, 5)] {
-        let Some((document, complaints)) = browsed(page).await else { break };
+        let Some((document, complaints)) = browsed(page).await else {
+            break;
+        };
         assert_eq!(complaints, Vec::<String>::new(), "{}", page.display());
         assert_eq!(document.matches("<svg").count(), drawings, "{}", page.display());
         assert!(document.contains("</footer>"), "{}", page.display());
@@ -255,11 +314,20 @@ async fn a_browser_opens_the_reports_of_the_command_without_a_complaint() {
     // Looking is known to find: what the page's own policy forbids is complained of.
     let tampered = std::fs::read_to_string(&driver).expect("the page");
     let file = platform.folder().join("tampered.html");
-    std::fs::write(&file, tampered.replace("</body>", "<script>document.title = 'ran'</script></body>")).expect("a page");
+    std::fs::write(
+        &file,
+        tampered.replace("</body>", "<script>document.title = 'ran'</script></body>"),
+    )
+    .expect("a page");
     if let Some((document, complaints)) = browsed(&file).await {
-        assert!(!complaints.is_empty() && !document.contains("<title>ran"), "a script was let run");
+        assert!(
+            !complaints.is_empty() && !document.contains("<title>ran"),
+            "a script was let run"
+        );
     }
-    let wrong = run(odograph(&["report", "fleet", "--tenant", "insurer", "--period", "2026"]).envs(platform.environment())).await;
+    let wrong =
+        run(odograph(&["report", "fleet", "--tenant", "insurer", "--period", "2026"]).envs(platform.environment()))
+            .await;
     assert!(!wrong.status.success() && wrong.err.contains("--all"), "{}", wrong.err);
     let nobody = ["report", "driver", "nobody", "--tenant", "insurer", "--period", "2026"];
     let nobody = run(odograph(&nobody).envs(platform.environment())).await.failed();

@@ -33,6 +33,7 @@ const ALL_SCOPES: &[&str] = &[
     "trips:read",
     "tracks:read",
     "scores:read",
+    "reports:read",
     "premiums:read",
     "premiums:write",
     "deadletters:read",
@@ -128,10 +129,10 @@ fn operations(document: &Value) -> Vec<Operation> {
             operations.push(Operation {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: path.clone(),
-                query: if id == "list_usage" {
-                    "?from=2026-01-01&to=2026-12-31"
-                } else {
-                    ""
+                query: match id.as_str() {
+                    "list_usage" => "?from=2026-01-01&to=2026-12-31",
+                    "get_driver_report" | "get_fleet_report" => "?period=2026",
+                    _ => "",
                 },
                 id,
             });

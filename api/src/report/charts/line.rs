@@ -13,7 +13,7 @@ const LEFT: f64 = 48.0;
 const RIGHT: f64 = 550.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 200.0;
-const LABEL_WIDTH: f64 = 86.0;
+const LABEL_WIDTH: f64 = 100.0;
 /// Up to so many points each is a dot to point at.
 const MOST_DOTS: usize = 62;
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::report::{
     charts::{Label, line, map},
-    figures::{DriverReport, ReportMember, ReportPremium, ReportScore},
+    figures::{DriverReport, ReportBehaviour, ReportMember, ReportPremium, ReportScore},
     text::{capital, count, esc, km, number, percent},
 };
 
@@ -98,7 +98,7 @@ fn score(report: &DriverReport) -> String {
     };
     let mut content = sentence(&told);
     content += &line::days(label, "of 100", &points);
-    content += &advice(score);
+    content += &advice(score, report.driven.behaviour.as_ref());
     let rows: Vec<_> = score
         .reasons
         .iter()
@@ -152,7 +152,7 @@ fn course(score: &ReportScore) -> String {
 }
 
 /// What costs most, and what would help.
-fn advice(score: &ReportScore) -> String {
+fn advice(score: &ReportScore, behaviour: Option<&ReportBehaviour>) -> String {
     let items: String = score
         .reasons
         .iter()
@@ -160,17 +160,35 @@ fn advice(score: &ReportScore) -> String {
         .take(MOST_ADVICE)
         .map(|reason| {
             let points = number(reason.points, 1);
-            let hint = hint(&reason.code).map_or_else(String::new, |hint| format!(" {}", esc(hint)));
+            let text = reason.text.trim_end_matches('.');
+            let hint = match good_already(behaviour, &reason.code) {
+                true => Some("That is good already: the points come back as more is driven this way."),
+                false => hint(&reason.code),
+            };
+            let hint = hint.map_or_else(String::new, |hint| format!(" {}", esc(hint)));
             format!(
-                "<li>{} <span class=\"points\">{points} points</span>.{hint}</li>",
-                esc(reason.text.trim_end_matches('.'))
+                "<li>{}: <span class=\"points\">{points} points</span>.{hint}</li>",
+                esc(text)
             )
         })
         .collect();
     match items.is_empty() {
         true => sentence("There is hardly anything that could be better."),
-        false => format!("<p>What would improve it most:</p><ul class=\"plain\">{items}</ul>"),
+        false => format!("<p>What the points go for, and what helps:</p><ul class=\"plain\">{items}</ul>"),
     }
+}
+
+/// Little driving is drawn towards an average driver's, so points are missing where nothing was done wrong.
+fn good_already(behaviour: Option<&ReportBehaviour>, code: &str) -> bool {
+    let rates = behaviour
+        .map(|behaviour| behaviour.rates.as_slice())
+        .unwrap_or_default();
+    rates.iter().any(|rate| {
+        let low = rate
+            .value
+            .is_some_and(|own| own == 0.0 || rate.portfolio.is_some_and(|all| own < all / 2.0));
+        rate.code == code && low
+    })
 }
 
 fn hint(code: &str) -> Option<&'static str> {
@@ -214,10 +232,10 @@ fn premiums(premiums: &[ReportPremium]) -> String {
             .collect();
         let corrected = match premium.version {
             1 => String::new(),
-            version => format!(
-                " Corrected {}; this is the figure that holds.",
-                count(i64::from(version) - 1, "time", "times")
-            ),
+            version => {
+                let times = count(i64::from(version) - 1, "time", "times");
+                format!(" Rated anew {times} as data came in; this is the figure that holds.")
+            }
         };
         let product = match premium.product.as_str() {
             "payd" => "pay as you drive: by distance alone",

@@ -258,7 +258,7 @@ fn a_name_does_not_run() {
             > 10
     );
     assert_eq!(html.matches("<svg").count(), 7);
-    assert!(html.contains("Corrected 1\u{a0}time"));
+    assert!(html.contains("Rated anew 1\u{a0}time as data came in"));
     let fleet = FleetReport {
         fleet: Some(Uuid::from_u128(9)),
         name: EVIL.to_owned(),
