@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use odograph_domain::{
     event::BehaviourKind,
-    id::{DriverId, FleetId, PolicyId, VehicleId},
+    id::{DriverId, FleetId, VehicleId},
     mileage::{DistanceSource, MileageGrade, MileageReason},
+    policy::Policy,
 };
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
+    policies::policy_by_id,
     tenant::{TenantStore, named},
 };
 
@@ -241,18 +243,25 @@ impl TenantStore {
         Ok(rows.into_iter().map(MemberRow::read).collect())
     }
 
-    /// Policies whose main driver this is, by their id.
-    pub async fn policies_of_driver(&self, driver: DriverId) -> Result<Vec<(PolicyId, Option<String>)>> {
+    /// Policies whose main driver this is or was at some time: their stretches say when.
+    pub async fn policies_of_driver(&self, driver: DriverId) -> Result<Vec<Policy>> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query!(
-            "SELECT id, external_ref FROM policy WHERE tenant_id = $1 AND main_driver_id = $2 ORDER BY starts_on, id",
+        let ids = sqlx::query_scalar!(
+            "SELECT p.id FROM policy p
+             WHERE p.tenant_id = $1 AND (p.main_driver_id = $2 OR EXISTS (
+                 SELECT FROM policy_change c WHERE c.tenant_id = $1 AND c.policy_id = p.id AND c.main_driver_id = $2))
+             ORDER BY p.starts_on, p.id",
             self.tenant_id().uuid(),
             driver.uuid(),
         )
         .fetch_all(&mut *tx)
         .await?;
+        let mut policies = Vec::new();
+        for id in ids {
+            policies.push(policy_by_id(&mut tx, self.tenant_id(), id.into()).await?);
+        }
         tx.commit().await?;
-        Ok(rows.into_iter().map(|row| (row.id.into(), row.external_ref)).collect())
+        Ok(policies)
     }
 
     /// The vehicles of a span's trips, which drove farthest first.

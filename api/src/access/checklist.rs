@@ -202,7 +202,7 @@ pub(crate) const ANSWERS: &[Answers] = &[
     of("update_driver").shows(&[Personal]).purpose(Purpose::Contract).audited(&["update driver", "write driver_identity", "read driver_identity"]).again(Guarded).tables(&["driver", "driver_identity"]),
     of("get_score").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["score"]),
     of("list_scores").shows(&[Behaviour]).purpose(Purpose::Behaviour).unaudited().tables(&["score", "score_history"]),
-    of("get_driver_report").shows(&[Mileage, Behaviour, Money, Personal, Track]).purpose(Purpose::Behaviour).audited(&["read track", "read driver_identity"]).tables(&["driver", "driver_identity", "trip", "trip_features", "behaviour_event", "score", "premium", "policy", "raw_journal", "raw_block"]),
+    of("get_driver_report").shows(&[Mileage, Behaviour, Money, Personal, Track]).purpose(Purpose::Behaviour).audited(&["read track", "read driver_identity"]).tables(&["driver", "driver_identity", "trip", "trip_features", "behaviour_event", "score", "premium", "policy", "policy_change", "raw_journal", "raw_block"]),
     of("get_fleet_report").shows(&[Mileage, Behaviour]).purpose(Purpose::Fleet).unaudited().tables(&["fleet", "fleet_vehicle", "vehicle", "driver", "trip", "trip_features", "behaviour_event", "score"]),
     of("create_policy").shows(&[Money]).purpose(Purpose::Contract).audited(&["create policy"]).again(Keyed).tables(&["policy"]),
     of("list_policies").shows(&[Money]).purpose(Purpose::Contract).unaudited().tables(&["policy"]),

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Days, TimeZone as _, Utc};
 use odograph_domain::{
     event::BehaviourKind,
-    id::{DriverId, PolicyId, TripId},
+    id::{DriverId, TripId},
+    policy::Policy,
     score::Score,
 };
 use odograph_store::{
@@ -264,20 +265,25 @@ fn score(mut scores: Vec<Score>) -> Option<ReportScore> {
 async fn premiums(store: &TenantStore, driver: DriverId, period: &Period) -> Result<Vec<ReportPremium>> {
     let months = period.months();
     let mut found = Vec::new();
-    for (policy, external_ref) in store.policies_of_driver(driver).await? {
-        let mut rows = every(|page| store.premiums(policy, None, false, page)).await?;
-        rows.retain(|row| months.contains(&row.rated.inputs.period));
+    for policy in store.policies_of_driver(driver).await? {
+        let mut rows = every(|page| store.premiums(policy.id, None, false, page)).await?;
+        // A month that was also somebody else's tells how that one drives.
+        let own = |month| {
+            let stretches = policy.stretches(month);
+            !stretches.is_empty() && stretches.iter().all(|stretch| stretch.terms.main_driver == Some(driver))
+        };
+        rows.retain(|row| months.contains(&row.rated.inputs.period) && own(row.rated.inputs.period));
         rows.sort_by_key(|row| row.rated.inputs.period);
-        found.extend(rows.into_iter().map(|row| premium(row, policy, external_ref.clone())));
+        found.extend(rows.into_iter().map(|row| premium(row, &policy)));
     }
     Ok(found)
 }
 
-fn premium(row: PremiumRow, policy: PolicyId, external_ref: Option<String>) -> ReportPremium {
+fn premium(row: PremiumRow, policy: &Policy) -> ReportPremium {
     let inputs = &row.rated.inputs;
     ReportPremium {
-        policy: policy.uuid(),
-        external_ref,
+        policy: policy.id.uuid(),
+        external_ref: policy.external_ref.as_ref().map(ToString::to_string),
         period: inputs.period.to_string(),
         product: inputs.product.as_str().to_owned(),
         amount: row.rated.premium.amount.to_string(),
