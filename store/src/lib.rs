@@ -35,9 +35,9 @@ mod quotes;
 mod rating_inputs;
 mod rating_plans;
 mod raw;
+mod reports;
 mod resolve;
 mod resubmissions;
-mod reports;
 mod scores;
 mod scratch;
 mod session;
@@ -76,13 +76,13 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
+pub use reports::{
+    Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
+};
 pub use resubmissions::{Claim, Letters};
 pub use scores::{ScoreChange, ScorePeriod, ScoreRow};
 pub use scratch::{Census, PayloadTable, Scratch};
 pub use store::{ClientCredentials, Realm, Store, StoreOptions};
-pub use reports::{
-    Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
-};
 pub use tenant::TenantStore;
 pub use trip_history::TripVersion;
 pub use trips::{StoredTrip, TripFilter, TripKey, TripRow, content_hash};

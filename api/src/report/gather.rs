@@ -270,7 +270,10 @@ async fn premiums(store: &TenantStore, driver: DriverId, period: &Period) -> Res
         // A month that was also somebody else's tells how that one drives.
         let own = |month| {
             let stretches = policy.stretches(month);
-            !stretches.is_empty() && stretches.iter().all(|stretch| stretch.terms.main_driver == Some(driver))
+            !stretches.is_empty()
+                && stretches
+                    .iter()
+                    .all(|stretch| stretch.terms.main_driver == Some(driver))
         };
         rows.retain(|row| months.contains(&row.rated.inputs.period) && own(row.rated.inputs.period));
         rows.sort_by_key(|row| row.rated.inputs.period);
