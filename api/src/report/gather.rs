@@ -67,13 +67,13 @@ pub async fn driver(store: &TenantStore, record: DriverRecord, ask: &Ask) -> Res
     };
     let driven = store.driven(&span, &thresholds).await?;
     let portfolio = store.driven_behaviour(&ask.span(Whose::Everybody), &thresholds).await?;
-    let scores = every(|page| store.scores(record.id, Some(span.from), Some(span.to), page)).await?;
+    let scores = every(|page| store.scores(record.id, (Some(span.from), Some(span.to)), false, page)).await?;
     let vehicles = store.members_by_vehicle(&span, &thresholds).await?;
     Ok(DriverReport {
         driver: record.id.uuid(),
         external_ref: record.external_ref.map(|reference| reference.to_string()),
         name,
-        score: score(scores),
+        score: score(scores.into_iter().map(|row| row.score).collect()),
         premiums: premiums(store, record.id, &ask.period).await?,
         vehicles: vehicles.into_iter().map(member).collect(),
         map: map(store, record.id, ask).await?,
