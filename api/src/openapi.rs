@@ -255,7 +255,12 @@ const ERRORS: &[(&str, &str, &str, Code)] = &[
         "It has been changed since: its ETag is none that `If-Match` names",
         Code::PreconditionFailed,
     ),
-    ("410", "Gone", "What was kept of it has been erased", Code::PayloadErased),
+    (
+        "410",
+        "Gone",
+        "What was kept of it has been erased",
+        Code::PayloadErased,
+    ),
     ("413", "TooLarge", "The body is too large", Code::BodyTooLarge),
     (
         "415",

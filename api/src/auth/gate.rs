@@ -122,7 +122,12 @@ fn enter(request: &ServiceRequest, grant: Grant) {
     let Grant { realm, client, scopes } = grant;
     let mut extensions = request.extensions_mut();
     match realm {
-        Realm::Tenant(tenant) => drop(extensions.insert(Caller { tenant, client, scopes, attempt: None })),
+        Realm::Tenant(tenant) => drop(extensions.insert(Caller {
+            tenant,
+            client,
+            scopes,
+            attempt: None,
+        })),
         Realm::Platform => drop(extensions.insert(Operator { client })),
     }
 }

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use chrono::TimeDelta;
 use futures_util::stream;
-use odograph_store::{Attempt, KeyClaim, KeptAnswer, KeyTimes, KeyedRequest, TenantStore};
+use odograph_store::{Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest, TenantStore};
 use std::time::Duration;
 use tokio::runtime::Handle;
 

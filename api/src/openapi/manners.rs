@@ -42,7 +42,9 @@ impl Modify for Manners {
 }
 
 fn of_tenants(access: Access) -> bool {
-    access.required().is_some_and(|scope| Scope::of_operators().all(|theirs| theirs != scope))
+    access
+        .required()
+        .is_some_and(|scope| Scope::of_operators().all(|theirs| theirs != scope))
 }
 
 /// A POST that is done once under its key.

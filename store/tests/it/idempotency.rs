@@ -2,7 +2,9 @@
 
 use chrono::TimeDelta;
 use odograph_domain::id::{ClientId, TenantId};
-use odograph_store::{Attempt, KeyClaim, KeptAnswer, KeyTimes, KeyedRequest, NewVehicle, Page, StoreError, TenantStore};
+use odograph_store::{
+    Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest, NewVehicle, Page, StoreError, TenantStore,
+};
 
 use crate::world::World;
 
