@@ -67,8 +67,9 @@ macro_rules! choice {
     ($(#[$doc:meta])* $name:ident, $wanted:literal { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub(crate) enum $name {
-            $(#[serde(rename = $text)] $variant,)*
+            $($variant,)*
         }
 
         impl std::str::FromStr for $name {

@@ -27,7 +27,7 @@ const NAMES: &[(&str, &str)] = &[
 const ID: &str = "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10";
 
 /// Deeper than any schema of ours goes; one that holds itself ends here.
-const DEEPEST: usize = 12;
+const DEEPEST: usize = 32;
 
 /// Gives an example to every body, answer and parameter that has none of its own.
 pub(super) struct Examples;
@@ -114,8 +114,10 @@ fn example(schema: &Value, schemas: &Value, depth: usize) -> Value {
     if let Some(parts) = schema["allOf"].as_array() {
         let mut whole = Map::new();
         for part in parts {
-            if let Value::Object(part) = example(part, schemas, depth + 1) {
-                whole.extend(part);
+            match example(part, schemas, depth + 1) {
+                Value::Object(part) => whole.extend(part),
+                // Of a word or a number there is only the one part that says so.
+                plain => return plain,
             }
         }
         return Value::Object(whole);

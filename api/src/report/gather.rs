@@ -183,6 +183,9 @@ fn figures(period: &Period, driven: Driven, portfolio: Option<&DrivenBehaviour>)
     }
 }
 
+/// What of the driving a share is of.
+type ShareOf = fn(&DrivenBehaviour) -> Option<f64>;
+
 fn behaviour(own: &DrivenBehaviour, portfolio: Option<&DrivenBehaviour>) -> ReportBehaviour {
     let counted = [
         BehaviourKind::HarshBraking,
@@ -196,7 +199,7 @@ fn behaviour(own: &DrivenBehaviour, portfolio: Option<&DrivenBehaviour>) -> Repo
         value: own.per_100_km(kind),
         portfolio: portfolio.and_then(|all| all.per_100_km(kind)),
     });
-    let shares: [(&str, fn(&DrivenBehaviour) -> Option<f64>); 3] = [
+    let shares: [(&str, ShareOf); 3] = [
         ("speeding", |of| of.speeding_share),
         ("phone_use", |of| of.phone_share),
         ("night", |of| of.night_share),

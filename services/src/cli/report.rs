@@ -31,12 +31,12 @@ pub(super) enum Report {
         of: Of,
     },
     /// A fleet's, or that of all vehicles: totals, ranking, who is far from the others.
+    #[command(group(clap::ArgGroup::new("whose").required(true).args(["fleet", "all"])))]
     Fleet {
         /// Id or external reference.
-        #[arg(required_unless_present = "all")]
         fleet: Option<IdOrRef<FleetId>>,
         /// All vehicles of the tenant.
-        #[arg(long, conflicts_with = "fleet")]
+        #[arg(long)]
         all: bool,
         #[command(flatten)]
         of: Of,

@@ -178,7 +178,7 @@ impl Http {
         let path = format!("/v1/rating-plans/{plan}");
         let reply = self.exchange(&path, &Content::None, interrupted).await?;
         let answer: serde_json::Value = serde_json::from_str(&reply.text).unwrap_or_default();
-        let currency = answer["currency"].as_str().or(answer["terms"]["currency"].as_str());
+        let currency = answer["versions"][0]["terms"]["currency"].as_str();
         let currency = currency.with_context(|| {
             let told = told(reply.status, &reply.text);
             format!("{path}: {told}; --register over HTTP needs a rating plan that is there (--plan NAME)")

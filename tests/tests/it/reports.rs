@@ -110,9 +110,9 @@ async fn a_report_says_what_the_trips_scores_and_premiums_say() {
     }
     let score = api.get(&token, "/v1/drivers/demo-driver-001/score").await.json();
     let days = report["score"]["days"].as_array().expect("days with a score");
-    let value: f64 = score["score"]
+    let value: f64 = score["value"]
         .as_str()
-        .map_or_else(|| score["score"].as_f64().unwrap(), |text| text.parse().unwrap());
+        .map_or_else(|| score["value"].as_f64().unwrap(), |text| text.parse().unwrap());
     assert!(
         days.iter().any(|day| close(day["score"].as_f64().unwrap(), value)),
         "{score} {report}"

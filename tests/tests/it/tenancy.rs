@@ -157,11 +157,14 @@ fn items_of(text: &str) -> Option<BTreeSet<Uuid>> {
     Some(items.filter_map(|item| item["id"].as_str()?.parse().ok()).collect())
 }
 
+/// The names of a thing, and what a list within it told of.
+type Within = (Vec<String>, BTreeSet<Uuid>);
+
 /// Everything a tenant is told: all lists, and whatever the ids in them lead to.
 struct Told {
     ids: BTreeSet<Uuid>,
     /// By the path of a list within a thing: the thing's names, and with them what the list told of.
-    within: BTreeMap<String, Vec<(Vec<String>, BTreeSet<Uuid>)>>,
+    within: BTreeMap<String, Vec<Within>>,
     /// Operations that told something, with how often.
     by: BTreeMap<String, usize>,
     text: String,
@@ -263,10 +266,11 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
     let mut rows = rows;
     let speed = rows.column("speed_kmh");
     rows.rows[5][speed] = "-4000".to_owned();
-    // A stretch of the first day comes late, so that there are corrections to be told of.
+    // The first drives come late, after others were seen, so that there are corrections to be told of.
     let (ts, of) = (rows.column("ts"), rows.column("vehicle_id"));
-    let first_day = rows.first_day(&fleet[0].external_ref).expect("a first row").to_string();
-    let late = |row: &[String]| row[ts].starts_with(&first_day) && row[of] == fleet[0].external_ref;
+    let first_day = rows.first_day(&fleet[0].external_ref).expect("a first row");
+    let noon = format!("{}T12:00", first_day.succ_opt().expect("a next day"));
+    let late = |row: &[String]| row[ts] < noon && row[of] == fleet[0].external_ref;
     for (part, rows) in [("early", rows.filter(|row| !late(row))), ("late", rows.filter(late))] {
         let file = rows.write(platform.folder(), &format!("{name}-{part}.csv"));
         platform.import(tenant, &file).await;

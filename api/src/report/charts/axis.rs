@@ -25,7 +25,7 @@ impl Scale {
         }
         if high - low <= f64::EPSILON * high.abs().max(1.0) {
             // All the same: a bit of room on both sides, but not below zero for the sake of it.
-            let room = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
+            let room = if high == 0.0 { 1.0 } else { (high.abs() * 0.1).max(1e-9) };
             (low, high) = (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room);
         }
         let step = round_step((high - low) / most.max(1) as f64);

@@ -32,7 +32,9 @@ pub(crate) fn columns(label: Label<'_>, unit: &str, bars: &[Bar]) -> String {
     let thick = (width / bars.len().max(1) as f64 * 0.72).clamp(0.4, 46.0);
     for (at, bar) in bars.iter().enumerate() {
         let x = middle(at, bars.len(), LEFT, width);
-        let y = scale.at(bar.value.max(0.0));
+        // What is no number has no height.
+        let value = if bar.value.is_finite() { bar.value.max(0.0) } else { 0.0 };
+        let y = scale.at(value);
         svg.rect("bar", (x - thick / 2.0, y), (thick, scale.at(0.0) - y), &bar.says);
     }
     for at in labelled(bars.len(), width, LABEL_WIDTH) {

@@ -43,6 +43,7 @@ pub(crate) struct RatingPlanVersionCreation {
         "effective_from": "2027-01-01",
         "terms": {
             "currency": "EUR", "base_per_month": "12.50", "rate_per_km": "0.047",
+            "score_bands": [{ "from_score": "0", "factor": "1.1" }, { "from_score": "80", "factor": "0.9" }],
             "rounding": { "step": "0.01", "mode": "half_up" }
         }
     })),

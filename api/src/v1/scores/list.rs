@@ -30,8 +30,8 @@ pub(crate) struct ScoresQuery {
     /// Last day, inclusive.
     #[param(value_type = Option<NaiveDate>)]
     to: Option<String>,
-    /// `day` (every score), `week` (from Monday) or `month`: the newest score of each, up to the last day driven.
-    #[param(inline, value_type = Option<ScoreGranularity>, default = "day")]
+    /// `day` (every score; the default), `week` (from Monday) or `month`: the newest score of each, up to the last day driven.
+    #[param(inline, value_type = Option<ScoreGranularity>)]
     granularity: Option<String>,
     /// Without them null stands for the reasons.
     #[param(value_type = Option<bool>, default = true)]

@@ -87,10 +87,7 @@ pub(crate) struct BatchOutcome {
     description = "An object with a list of batches, or one batch a line (`application/x-ndjson`); up to 1,000. Each is accepted or refused \
         by itself; all that are accepted are published in one go before the answer. 503 means that none is sure to be accepted: \
         send all again, what was taken counts once. `Content-Encoding: gzip` is read.",
-    request_body(content(
-        (BatchesDocument = "application/json"),
-        (String = "application/x-ndjson", example = "{\"schema\":1,\"batch_id\":\"b-1\",\"vehicle\":\"fleet-0042\",\"samples\":[{\"ts\":\"2026-01-31T07:15:00Z\"}]}\n"),
-    )),
+    request_body = BatchesDocument,
     responses(
         (status = 202, description = "All accepted, durably", body = BulkAnswer),
         (status = 207, description = "Some refused, the others accepted, durably", body = BulkAnswer),

@@ -29,8 +29,8 @@ pub(crate) struct UsageQuery {
     /// Last insured-local day, inclusive. When absent, today. At most 400 days after `from`; by month, 4,000.
     #[param(value_type = Option<NaiveDate>)]
     to: Option<String>,
-    /// `day` or `month`. A month that the range cuts has the days within it.
-    #[param(inline, value_type = Option<Granularity>, default = "day")]
+    /// `day` (the default) or `month`. A month that the range cuts has the days within it.
+    #[param(inline, value_type = Option<Granularity>)]
     granularity: Option<String>,
 }
 
