@@ -492,8 +492,13 @@ async fn an_event_keeps_its_id_as_long_as_it_is_found() {
         listed.items
     };
     let mut tx = claimed(&world, &a).await;
-    let first = a.trip(world.id(), "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z");
-    let second = a.trip(world.id(), "2026-02-01T10:00:00Z", "2026-02-01T11:00:00Z");
+    let braked_once = |start: &str, end: &str| {
+        let mut trip = a.trip(world.id(), start, end);
+        trip.features.behaviour.as_mut().unwrap().events.truncate(1);
+        trip
+    };
+    let first = braked_once("2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z");
+    let second = braked_once("2026-02-01T10:00:00Z", "2026-02-01T11:00:00Z");
     tx.put_trips(&[], &[first.clone(), second.clone()]).await.unwrap();
     tx.commit(None).await.unwrap();
     let before = events().await;
@@ -501,6 +506,7 @@ async fn an_event_keeps_its_id_as_long_as_it_is_found() {
 
     // The second trip is found to be a part of the first, which braked once more than it seemed.
     let mut merged = first.clone();
+    merged.version = 2;
     let found = &mut merged.features.behaviour.as_mut().unwrap().events;
     let mut again = found[0].clone();
     again.ts = again.ts + TimeDelta::seconds(60);

@@ -94,7 +94,7 @@ async fn a_vehicle_is_in_one_fleet_and_in_groups_of_it_only() {
             .is_empty()
     );
     own.add_to_fleet(&south, &car).await.unwrap();
-    conflict(own.create_group(&north, group("vans")).await, "taken");
+    conflict(own.create_group(&north, group("vans")).await, "a group of this name");
 }
 
 #[tokio::test]

@@ -77,6 +77,30 @@ async fn import(platform: &Platform, tenant: TenantId, name: &str, rows: &Rows) 
     platform.import(tenant, &file).await;
 }
 
+/// Sends rows late: of each car one batch, as its device would, so that what comes of it is derived in one go.
+async fn send_late(platform: &Platform, api: &Api, (tenant, token): (TenantId, &str), rows: &Rows) {
+    let wanted = platform.outcomes(tenant).await.received + rows.rows.len() as u64;
+    for car in rows.names("vehicle_id") {
+        let of_car = rows.rows.iter().filter(|row| row[0] == car);
+        let samples: Vec<Value> = of_car
+            .map(|row| {
+                let number = |at: usize| row[at].parse::<f64>().expect("a number");
+                json!({ "ts": row[2], "speed_kmh": number(3), "odometer_km": number(4), "ignition": row[5] == "true" })
+            })
+            .collect();
+        let batch = json!({ "schema": 1, "batch_id": format!("late-{}", rows.rows[0][2]), "vehicle": car,
+            "driver": format!("{car}-driver"), "samples": samples });
+        let answer = api.post(token, "/v1/telemetry/batches", &batch).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let began = std::time::Instant::now();
+    while platform.outcomes(tenant).await.received < wanted {
+        assert!(began.elapsed().as_secs() < 120, "what was sent late has no outcome");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    platform.derive(tenant).await;
+}
+
 /// What is told under a query, the oldest first.
 async fn told(api: &Api, token: &str, query: &str) -> Vec<Value> {
     let mut items = api.every(token, &format!("/v1/corrections?{query}")).await;
@@ -141,7 +165,7 @@ async fn what_comes_late_is_corrected_and_explained() {
 
 async fn a_whole_drive(platform: &Platform, api: &Api, (tenant, token): (TenantId, &str), late: &Rows) {
     let began = platform.parts.clock.now();
-    import(platform, tenant, "tenth", late).await;
+    send_late(platform, api, (tenant, token), late).await;
 
     let corrections = since(api, token, "car-2", began).await;
     let added = only(&corrections, "trip_added");
@@ -161,6 +185,11 @@ async fn a_whole_drive(platform: &Platform, api: &Api, (tenant, token): (TenantI
     );
     assert_eq!(added["cause"]["why"], json!(["late_data"]));
     assert_eq!(added["cause"]["batches"], json!(1));
+    assert_eq!(
+        added["cause"]["clients"].as_array().map(Vec::len),
+        Some(1),
+        "who sent it"
+    );
 
     // 31 days less the tenth, half of the twentieth and two thirds of the twenty-fifth: 28 × 12 km + 6 km + 4 km.
     let premium = only(&corrections, "premium_changed");
@@ -226,7 +255,7 @@ async fn a_whole_drive(platform: &Platform, api: &Api, (tenant, token): (TenantI
 
 async fn the_second_half(platform: &Platform, api: &Api, (tenant, token): (TenantId, &str), late: &Rows) {
     let began = platform.parts.clock.now();
-    import(platform, tenant, "twentieth", late).await;
+    send_late(platform, api, (tenant, token), late).await;
     let corrections = since(api, token, "car-2", began).await;
     let changed = only(&corrections, "trip_changed");
     let (before, after) = (&changed["before"]["trip"], &changed["after"]["trip"]);
@@ -261,7 +290,7 @@ async fn the_second_half(platform: &Platform, api: &Api, (tenant, token): (Tenan
 
 async fn the_middle(platform: &Platform, api: &Api, (tenant, token): (TenantId, &str), late: &Rows) {
     let began = platform.parts.clock.now();
-    import(platform, tenant, "twenty-fifth", late).await;
+    send_late(platform, api, (tenant, token), late).await;
     let corrections = since(api, token, "car-2", began).await;
     let merged = of_kind(&corrections, "trips_merged");
     assert_eq!(merged.len(), 2, "{corrections:#?}");

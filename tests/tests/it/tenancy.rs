@@ -263,10 +263,12 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
     let mut rows = rows;
     let speed = rows.column("speed_kmh");
     rows.rows[5][speed] = "-4000".to_owned();
-    // A stretch of the first day comes late, so that there are corrections to be told of.
+    // The middle of what the first vehicle recorded comes late, so that there are corrections to be told of.
     let (ts, of) = (rows.column("ts"), rows.column("vehicle_id"));
-    let first_day = rows.first_day(&fleet[0].external_ref).expect("a first row").to_string();
-    let late = |row: &[String]| row[ts].starts_with(&first_day) && row[of] == fleet[0].external_ref;
+    let own = rows.rows.iter().filter(|row| row[of] == fleet[0].external_ref);
+    let times: Vec<String> = own.map(|row| row[ts].clone()).collect();
+    let middle = times[times.len() / 3].clone()..times[times.len() / 2].clone();
+    let late = |row: &[String]| row[of] == fleet[0].external_ref && middle.contains(&row[ts]);
     for (part, rows) in [("early", rows.filter(|row| !late(row))), ("late", rows.filter(late))] {
         let file = rows.write(platform.folder(), &format!("{name}-{part}.csv"));
         platform.import(tenant, &file).await;
@@ -332,7 +334,13 @@ async fn no_operation_answers_for_an_id_of_another_tenant() {
             "no id of ours was good for {operation:?}: this shows nothing"
         );
     }
-    assert_eq!(of_ours.by, of_theirs.by, "the same data, told differently");
+    // How many corrections late data comes to depends on whether its batches were derived together.
+    let told = |told: &Told| {
+        let mut by = told.by.clone();
+        by.remove("get_correction");
+        by
+    };
+    assert_eq!(told(&of_ours), told(&of_theirs), "the same data, told differently");
 
     for operation in &operations {
         let absent = vec![ABSENT.to_owned(); operation.parameters()];
