@@ -179,6 +179,11 @@ async fn a_whole_drive(platform: &Platform, api: &Api, (tenant, token): (TenantI
     );
     assert_eq!(added["cause"]["why"], json!(["late_data"]));
     assert_eq!(added["cause"]["batches"], json!(1));
+    assert_eq!(
+        added["cause"]["clients"].as_array().map(Vec::len),
+        Some(1),
+        "who sent it"
+    );
 
     // 31 days less the tenth, half of the twentieth and two thirds of the twenty-fifth: 28 × 12 km + 6 km + 4 km.
     let premium = only(&corrections, "premium_changed");

@@ -336,7 +336,13 @@ async fn no_operation_answers_for_an_id_of_another_tenant() {
             "no id of ours was good for {operation:?}: this shows nothing"
         );
     }
-    assert_eq!(of_ours.by, of_theirs.by, "the same data, told differently");
+    // How many corrections late data comes to depends on whether its batches were derived together.
+    let told = |told: &Told| {
+        let mut by = told.by.clone();
+        by.remove("get_correction");
+        by
+    };
+    assert_eq!(told(&of_ours), told(&of_theirs), "the same data, told differently");
 
     for operation in &operations {
         let absent = vec![ABSENT.to_owned(); operation.parameters()];
