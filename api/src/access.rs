@@ -160,6 +160,43 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "list_devices",
         needs(Scope::VehiclesRead),
     ),
+    post(
+        "/v1/vehicles/{vehicle}/assignments/{assignment}/end",
+        "end_assignment",
+        needs(Scope::VehiclesWrite),
+    ),
+    get("/v1/devices", "list_all_devices", needs(Scope::VehiclesRead)),
+    get("/v1/devices/{device}", "get_device", needs(Scope::VehiclesRead)),
+    post(
+        "/v1/devices/{device}/pairings",
+        "pair_device",
+        needs(Scope::VehiclesWrite),
+    ),
+    post(
+        "/v1/devices/{device}/removal",
+        "remove_device",
+        needs(Scope::VehiclesWrite),
+    ),
+    post(
+        "/v1/vehicles/{vehicle}/transfers",
+        "transfer_vehicle",
+        needs(Scope::VehiclesWrite),
+    ),
+    get(
+        "/v1/vehicles/{vehicle}/transfers",
+        "list_transfers",
+        needs(Scope::VehiclesRead),
+    ),
+    post(
+        "/v1/vehicles/{vehicle}/odometer-changes",
+        "change_odometer",
+        needs(Scope::VehiclesWrite),
+    ),
+    get(
+        "/v1/vehicles/{vehicle}/odometer-changes",
+        "list_odometer_changes",
+        needs(Scope::VehiclesRead),
+    ),
     get(
         "/v1/vehicles/{vehicle}/events",
         "list_vehicle_events",
@@ -242,6 +279,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "/v1/drivers/{driver}",
         "update_driver",
         Widened(Scope::DriversWrite, Scope::DriversIdentity),
+    ),
+    post(
+        "/v1/drivers/{driver}/departure",
+        "driver_leaves",
+        needs(Scope::DriversWrite),
     ),
     get("/v1/drivers/{driver}/score", "get_score", needs(Scope::ScoresRead)),
     get("/v1/drivers/{driver}/scores", "list_scores", needs(Scope::ScoresRead)),

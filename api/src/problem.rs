@@ -70,6 +70,7 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "Another request has this key";
     UnknownReference = "unknown_reference", UNPROCESSABLE_ENTITY, "The body names something that does not exist";
     UnknownVehicle = "unknown_vehicle", UNPROCESSABLE_ENTITY, "The batch names a vehicle that does not exist";
+    UnknownDevice = "unknown_device", UNPROCESSABLE_ENTITY, "The batch names a device that does not exist";
     TooManySamples = "too_many_samples", UNPROCESSABLE_ENTITY, "The batch has too many samples";
     NotResubmittable = "not_resubmittable", UNPROCESSABLE_ENTITY, "What was kept of it cannot be sent again";
     NotRatable = "not_ratable", UNPROCESSABLE_ENTITY, "The period cannot be rated";

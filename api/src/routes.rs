@@ -48,7 +48,7 @@ fn platform(config: &mut ServiceConfig) {
 }
 
 fn people_and_vehicles(config: &mut ServiceConfig) {
-    use v1::{assignments, devices, drivers, vehicles};
+    use v1::{assignments, devices, drivers, odometer_changes, transfers, vehicles};
     config
         .service(
             web::resource("/v1/vehicles")
@@ -70,6 +70,25 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
                 .route(web::post().to(devices::create::handle))
                 .route(web::get().to(devices::list::handle)),
         )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/assignments/{assignment}/end")
+                .route(web::post().to(assignments::end::handle)),
+        )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/transfers")
+                .route(web::post().to(transfers::create::handle))
+                .route(web::get().to(transfers::list::handle)),
+        )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/odometer-changes")
+                .route(web::post().to(odometer_changes::create::handle))
+                .route(web::get().to(odometer_changes::list::handle)),
+        )
+        .service(web::resource("/v1/devices").route(web::get().to(devices::all::handle)))
+        .service(web::resource("/v1/devices/{device}").route(web::get().to(devices::get::handle)))
+        .service(web::resource("/v1/devices/{device}/pairings").route(web::post().to(devices::pair::handle)))
+        .service(web::resource("/v1/devices/{device}/removal").route(web::post().to(devices::remove::handle)))
+        .service(web::resource("/v1/drivers/{driver}/departure").route(web::post().to(drivers::leave::handle)))
         .service(
             web::resource("/v1/drivers")
                 .route(web::post().to(drivers::create::handle))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    id::{ClientId, DeadLetterId, MessageId, TenantId, VehicleId},
+    id::{ClientId, DeadLetterId, DeviceId, MessageId, TenantId, VehicleId},
     time::ReceivedAt,
 };
 
@@ -78,8 +78,11 @@ pub struct Header {
     pub lane: Lane,
     /// The vehicle, where it was known when the message came in.
     pub vehicle: Option<VehicleId>,
-    /// The vehicle as the sender wrote it.
+    /// The vehicle as the sender wrote it; empty where only the device says which it is of.
     pub vehicle_given: String,
+    /// The device of a message that names no vehicle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
     pub received_at: ReceivedAt,
     pub content_type: ContentType,
     pub content_encoding: ContentEncoding,
@@ -147,11 +150,12 @@ impl Envelope {
 }
 
 impl Header {
-    /// What decides the partition: the vehicle's id, or what was given while it is unknown.
+    /// What decides the partition: the vehicle's id, or what was given while it is unknown, or the device's id.
     pub fn partition_key(&self) -> String {
-        match self.vehicle {
-            Some(vehicle) => format!("{}/{vehicle}", self.tenant),
-            None => format!("{}/?{}", self.tenant, self.vehicle_given),
+        match (self.vehicle, self.device) {
+            (Some(vehicle), _) => format!("{}/{vehicle}", self.tenant),
+            (None, Some(device)) => format!("{}/device/{device}", self.tenant),
+            (None, None) => format!("{}/?{}", self.tenant, self.vehicle_given),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::{
     correction::Cause,
     envelope::{Header, Source},
     id::{ClientId, DeadLetterId, DeviceId, DriverId, MessageId, PolicyId, TenantId, VehicleId},
+    mileage::OdometerChange,
     policy::Product,
     settings::TenantSettings,
     time::{EventTime, ReceivedAt, Window},
@@ -25,6 +26,36 @@ pub enum Subject {
     Tenant,
 }
 
+/// The time in which a vehicle is one owner's: from one handover to the next. End exclusive; `None` where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Owned {
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl Owned {
+    /// The owner a policy is of. One that begins on the insured-local day of a handover is the new owner's; one that began
+    /// before is the former owner's, and covers nothing after. `handovers`: the earliest first.
+    pub fn of_policy(starts_on: NaiveDate, time_zone: Tz, handovers: &[DateTime<Utc>]) -> Self {
+        let day = |at: &DateTime<Utc>| at.with_timezone(&time_zone).date_naive();
+        Self {
+            from: handovers.iter().rev().find(|at| day(at) <= starts_on).copied(),
+            to: handovers.iter().find(|at| day(at) > starts_on).copied(),
+        }
+    }
+
+    pub fn holds_at(&self, at: DateTime<Utc>) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
+    }
+
+    /// What of a stretch of time lies within; end exclusive, `None` where it has none.
+    pub fn within(&self, from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> (DateTime<Utc>, Option<DateTime<Utc>>) {
+        let from = self.from.map_or(from, |owned| from.max(owned));
+        let to = [to, self.to].into_iter().flatten().min();
+        (from, to)
+    }
+}
+
 /// A stretch of insured-cover of a vehicle: what may be kept, in whose time zone, by event time. End exclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cover {
@@ -34,6 +65,8 @@ pub struct Cover {
     pub time_zone: Tz,
     pub from: DateTime<Utc>,
     pub to: Option<DateTime<Utc>>,
+    /// The owner's time it lies in: what others drove in the car is not this policy's, though it was the same day.
+    pub owned: Owned,
 }
 
 /// A stretch of a dated driver assignment. End exclusive.
@@ -44,6 +77,13 @@ pub struct Assigned {
     pub to: Option<DateTime<Utc>>,
 }
 
+/// A driver that telemetry may name, and since when they have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownDriver {
+    pub id: DriverId,
+    pub left_at: Option<DateTime<Utc>>,
+}
+
 /// What ingest needs to know of a vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VehicleContext {
@@ -52,8 +92,12 @@ pub struct VehicleContext {
     pub settings: TenantSettings,
     pub covers: Vec<Cover>,
     pub assignments: Vec<Assigned>,
-    /// Devices paired with the vehicle: id, external reference, rank (0 the most trusted).
-    pub devices: Vec<(DeviceId, Option<String>, u8)>,
+    /// When it changed hands, the earliest first.
+    pub handovers: Vec<DateTime<Utc>>,
+    /// The earliest first.
+    pub odometer_changes: Vec<OdometerChange>,
+    /// Since when they have left, of the drivers named above.
+    pub left: BTreeMap<DriverId, DateTime<Utc>>,
 }
 
 impl VehicleContext {
@@ -68,13 +112,16 @@ impl VehicleContext {
         self.cover_at(at).is_some_and(|cover| cover.product.allows_behaviour())
     }
 
-    /// The assigned driver, else the policy's main driver.
+    /// The assigned driver, else the policy's main driver; nobody who has left.
     pub fn driver_at(&self, at: DateTime<Utc>) -> Option<DriverId> {
+        let here = |driver: &DriverId| self.left.get(driver).is_none_or(|left| at < *left);
         let assigned = self
             .assignments
             .iter()
-            .find(|a| a.from <= at && a.to.is_none_or(|to| at < to));
-        assigned.map(|a| a.driver).or_else(|| self.cover_at(at)?.main_driver)
+            .find(|a| a.from <= at && a.to.is_none_or(|to| at < to) && here(&a.driver));
+        assigned
+            .map(|a| a.driver)
+            .or_else(|| self.cover_at(at)?.main_driver.filter(here))
     }
 }
 
@@ -105,6 +152,8 @@ pub struct NewBatch {
     pub content_hash: [u8; 32],
     pub source: Source,
     pub received_at: ReceivedAt,
+    /// The device that recorded it, where it is one we know.
+    pub device: Option<DeviceId>,
     /// By subject, each in event-time order. What may not be kept is already gone.
     pub samples: Vec<(Subject, Vec<RawSample>)>,
     pub impacts: Vec<(Subject, Impact)>,
@@ -233,5 +282,54 @@ impl NewDeadLetter {
             received_at: header.received_at,
             resubmission_of: header.resubmission_of,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn a_policy_is_of_the_owner_at_its_beginning() {
+        let berlin = chrono_tz::Europe::Berlin;
+        // 00:30 in Berlin, of the next day.
+        let sold = at("2026-05-03T22:30:00Z");
+        let of = |day: &str| Owned::of_policy(day.parse().expect("a day"), berlin, &[sold]);
+        let (before, after) = (
+            Owned {
+                from: None,
+                to: Some(sold),
+            },
+            Owned {
+                from: Some(sold),
+                to: None,
+            },
+        );
+        assert_eq!(
+            (of("2026-05-03"), of("2026-05-04"), of("2026-05-05")),
+            (before, after, after)
+        );
+        assert!(before.holds_at(at("2026-05-03T22:29:59Z")) && !before.holds_at(sold) && after.holds_at(sold));
+        let day = (at("2026-05-03T22:00:00Z"), Some(at("2026-05-04T22:00:00Z")));
+        assert_eq!(before.within(day.0, day.1), (day.0, Some(sold)));
+        assert_eq!(after.within(day.0, day.1), (sold, day.1));
+    }
+
+    #[test]
+    fn of_two_handovers_of_one_day_the_last_holds() {
+        let (noon, evening) = (at("2026-05-03T12:00:00Z"), at("2026-05-03T18:00:00Z"));
+        let day = "2026-05-03".parse().expect("a day");
+        let owned = Owned::of_policy(day, Tz::UTC, &[noon, evening]);
+        assert_eq!(
+            owned,
+            Owned {
+                from: Some(evening),
+                to: None
+            }
+        );
     }
 }

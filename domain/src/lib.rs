@@ -4,6 +4,7 @@ pub mod batch;
 pub mod clock;
 pub mod correction;
 pub mod detect;
+pub mod device;
 pub mod envelope;
 pub mod event;
 pub mod features;

@@ -1,6 +1,6 @@
 //! Mileage with its evidence: one billable figure, graded, with the reasons for the grade.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::named;
@@ -45,6 +45,14 @@ named! {
         PoorFix = "poor_fix",
         NoEvidence = "no_evidence",
     }
+}
+
+/// The car's odometer was replaced, or set: what it showed before says nothing about what it shows after.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OdometerChange {
+    pub at: DateTime<Utc>,
+    /// What the old one showed last and the new one first, km, where both are known.
+    pub readings_km: Option<(f64, f64)>,
 }
 
 /// Metres of one insured-local day. Sums to the trip's billable metres.

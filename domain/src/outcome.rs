@@ -58,6 +58,12 @@ named! {
         OdometerOutOfRange = "odometer_out_of_range",
         /// Any other field beyond what the quantity can be.
         ValueOutOfRange = "value_out_of_range",
+        /// Its device was in another vehicle than the one named at that time.
+        DeviceElsewhere = "device_elsewhere",
+        /// Only its device says which vehicle it is of, and that was in none at that time.
+        DeviceUnpaired = "device_unpaired",
+        /// The driver it names had left by then.
+        DriverLeft = "driver_left",
     }
 }
 
@@ -71,6 +77,9 @@ named! {
         TooManySamples = "too_many_samples",
         UnknownVehicle = "unknown_vehicle",
         UnknownDriver = "unknown_driver",
+        UnknownDevice = "unknown_device",
+        /// Only its device says which vehicle it is of, and that was in none at any of its times.
+        DeviceUnpaired = "device_unpaired",
         /// The same vehicle and batch id as before with other content.
         BatchConflict = "batch_conflict",
         /// Each attempt to process it failed.
@@ -88,6 +97,19 @@ named! {
         /// The same message from the queue again, after a commit that was not acknowledged: counted the first time.
         Redelivered = "redelivered",
         Rejected = "rejected",
+    }
+}
+
+impl MessageOutcome {
+    /// How a message ends whose parts, each of a vehicle, end so.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Redelivered, other) | (other, Self::Redelivered) => other,
+            (Self::Duplicate, other) | (other, Self::Duplicate) => other,
+            _ => Self::AcceptedInPart,
+        }
     }
 }
 

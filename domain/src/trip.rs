@@ -21,6 +21,8 @@ named! {
         IgnitionOff = "ignition_off",
         Rest = "rest",
         Gap = "gap",
+        /// The vehicle changed hands on the way: no trip is of two owners.
+        Handover = "handover",
         /// No evidence yet: the vehicle fell silent and a timer closed the trip. Later data may carry it on.
         Silence = "silence",
     }

@@ -18,6 +18,7 @@ fn envelope() -> Envelope {
         lane: Lane::Live,
         vehicle: Some("0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a13".parse().unwrap()),
         vehicle_given: "car-7".to_owned(),
+        device: None,
         received_at: ReceivedAt::from_millis(1_777_878_900_123).unwrap(),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,

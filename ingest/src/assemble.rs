@@ -9,7 +9,7 @@ mod place;
 
 use std::ops::Range;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use odograph_domain::{
     batch::RawSample,
     settings::TripSettings,
@@ -59,15 +59,52 @@ pub fn assemble(samples: &[RawSample], settings: &TripSettings) -> Vec<Assembled
     trips
 }
 
+/// As [`assemble`], of a vehicle that changed hands at these instants (the earliest first): no trip reaches across one, and
+/// the function starts again after it with nothing in mind.
+pub fn assemble_between(samples: &[RawSample], handovers: &[DateTime<Utc>], settings: &TripSettings) -> Vec<Assembled> {
+    let mut trips = Vec::new();
+    let mut from = 0;
+    for handover in handovers {
+        let to = samples.partition_point(|raw| raw.sample.ts.utc() < *handover);
+        if to <= from {
+            continue;
+        }
+        let found = assemble(&samples[from..to], settings);
+        let later = samples.get(to).map(|raw| raw.sample.ts);
+        trips.extend(shifted(close_before(found, later, handovers, settings), from));
+        from = to;
+    }
+    trips.extend(shifted(assemble(&samples[from..], settings), from));
+    trips
+}
+
+fn shifted(trips: Vec<Assembled>, by: usize) -> impl Iterator<Item = Assembled> {
+    trips.into_iter().map(move |found| Assembled {
+        range: found.range.start + by..found.range.end + by,
+        ..found
+    })
+}
+
 /// Ends the last trip if it is open and the vehicle has later samples, beyond those it was looked for in: then it was
-/// a gap that ended it, not silence.
-pub fn close_before(mut trips: Vec<Assembled>, later: Option<EventTime>) -> Vec<Assembled> {
-    if later.is_some()
+/// a gap that ended it, or the vehicle changed hands, not silence.
+pub fn close_before(
+    mut trips: Vec<Assembled>,
+    later: Option<EventTime>,
+    handovers: &[DateTime<Utc>],
+    settings: &TripSettings,
+) -> Vec<Assembled> {
+    if let Some(later) = later
         && let Some(last) = trips.last_mut()
         && let Trip::Open { last: end, .. } = last.trip
-        && let Ok(closed) = last.trip.close(end, TripEnd::Gap)
     {
-        last.trip = closed;
+        let gap = TimeDelta::seconds(i64::from(settings.gap_s));
+        let handed_over = |at: &DateTime<Utc>| end.utc() < *at && *at <= later.utc() && *at - end.utc() <= gap;
+        let by = if handovers.iter().any(handed_over) {
+            TripEnd::Handover
+        } else {
+            TripEnd::Gap
+        };
+        last.trip = last.trip.close(end, by).unwrap_or(last.trip);
     }
     trips
 }

@@ -58,8 +58,8 @@ pub struct BadSample {
 #[derive(Debug, Clone)]
 pub struct Decoded {
     pub batch_id: BatchId,
-    /// As the sender wrote it.
-    pub vehicle: String,
+    /// As the sender wrote it. Where none is given, the device says which vehicle it was in.
+    pub vehicle: Option<String>,
     pub device: Option<String>,
     pub driver: Option<String>,
     pub accel_frame: AccelFrame,
@@ -181,7 +181,7 @@ fn decode_json(json: &[u8], limits: &DecodeLimits) -> Result<Decoded, Refusal> {
     }
     let mut decoded = Decoded {
         batch_id,
-        vehicle: required(&mut fields, "vehicle").map_err(|detail| refusal.with(detail))?,
+        vehicle: text(&mut fields, "vehicle").map_err(|detail| refusal.with(detail))?,
         device: text(&mut fields, "device").map_err(|detail| refusal.with(detail))?,
         driver: text(&mut fields, "driver").map_err(|detail| refusal.with(detail))?,
         accel_frame: choice(&mut fields, "accel_frame", "vehicle, device or earth").map_err(|d| refusal.with(d))?,
@@ -191,6 +191,10 @@ fn decode_json(json: &[u8], limits: &DecodeLimits) -> Result<Decoded, Refusal> {
         unknown: fields.keys().cloned().collect(),
         content_hash: [0; 32],
     };
+    if decoded.vehicle.is_none() && decoded.device.is_none() {
+        let detail = "vehicle: wanted that, or the device that was in it, got neither".to_owned();
+        return Err(refusal.with(detail));
+    }
     for sample in decoded.samples.iter().flatten() {
         for name in sample.extra.keys().filter(|name| *name != "driver") {
             if !decoded.unknown.contains(name) {

@@ -77,6 +77,7 @@ mod tests {
             content_hash: [content; 32],
             source: Source::Http,
             received_at: ReceivedAt::from_millis(0).unwrap(),
+            device: None,
             samples: Vec::new(),
             impacts: Vec::new(),
         }

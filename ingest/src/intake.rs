@@ -1,12 +1,14 @@
 //! One message on its way in: what of it is kept, for whom, and what becomes a dead letter.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use odograph_domain::{
     batch::{Impact, RawSample},
     envelope::Header,
     id::DriverId,
-    intake::{LedgerKey, NewBatch, NewDeadLetter, Subject, VehicleContext},
+    intake::{KnownDriver, LedgerKey, NewBatch, NewDeadLetter, Subject, VehicleContext},
     outcome::{MessageOutcome, MessageRejection, SampleRejection, Tally},
     sample::Sample,
     time::EventTime,
@@ -21,7 +23,10 @@ use crate::{
     validate::{Rejected, validate, validate_impact},
 };
 
-/// What is to be written of one message.
+pub use named::{Named, Part};
+use named::{Place, driver_then};
+
+/// What is to be written of one message, or of a part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// `None` where the whole message was refused. Where every sample was rejected the batch is here all the same,
@@ -35,18 +40,13 @@ pub struct Judged {
     pub unknown: BTreeSet<String>,
 }
 
-/// Judges a decoded batch of a known vehicle. `drivers` holds every name of [`Decoded::drivers`] that was resolved.
+/// Judges a decoded batch of a known vehicle.
 ///
-/// The driver of a sample is the one it names, else the batch's, else the one assigned at its time. Judgement comes
+/// A device that anything is known of is where its pairings say: what it recorded in another vehicle is not this one's. The driver of a sample is the one it names, else the batch's, else the one assigned at its time. Judgement comes
 /// before minimisation, so that it does not depend on the cover; nothing reaches a dead letter before minimisation.
-pub fn judge(
-    header: &Header,
-    decoded: &Decoded,
-    context: &VehicleContext,
-    drivers: &BTreeMap<String, DriverId>,
-) -> Judged {
+pub fn judge(header: &Header, decoded: &Decoded, context: &VehicleContext, named: &Named, part: Part) -> Judged {
     if let Some(name) = decoded.driver.as_deref()
-        && !drivers.contains_key(name)
+        && !named.drivers.contains_key(name)
     {
         // The driver's name is not repeated: it may be a person's.
         let mut refusal = Refusal::new(
@@ -55,14 +55,21 @@ pub fn judge(
         );
         refusal.batch_id = Some(decoded.batch_id.to_string());
         refusal.samples = decoded.samples.len() as u32;
+        if part == Part::Following {
+            // The leading part has refused all of it.
+            return nothing();
+        }
         return refuse_with(header, refusal, batch_json(decoded, context), context);
     }
-    let mut sorter = Sorter::new(header, decoded, context, drivers);
-    let batch_driver = decoded.driver.as_deref().and_then(|name| drivers.get(name)).copied();
+    let mut sorter = Sorter::new(header, decoded, context, named, part);
     for (place, sample) in decoded.samples.iter().enumerate() {
         match sample {
-            Ok(sample) => sorter.sample(place, sample, batch_driver),
+            Ok(sample) => sorter.sample(place, sample),
             Err(bad) => {
+                if !sorter.is_ours(bad.ts) {
+                    continue;
+                }
+                sorter.tally.received += 1;
                 let value = scrub_raw(&bad.raw, &|_| sorter.allowed(bad.ts));
                 sorter.reject(place, bad.reason.as_str(), bad.ts, bad.detail.clone(), value);
             }
@@ -70,7 +77,8 @@ pub fn judge(
     }
     for impact in &decoded.impacts {
         match impact {
-            Ok(impact) => sorter.impact(impact, batch_driver),
+            Ok(impact) => sorter.impact(impact),
+            Err(bad) if !sorter.is_ours(bad.ts) => {}
             Err(bad) => sorter.reject_impact(bad.ts, bad.detail.clone(), &bad.raw),
         }
     }
@@ -82,8 +90,9 @@ struct Sorter<'a> {
     header: &'a Header,
     decoded: &'a Decoded,
     context: &'a VehicleContext,
-    drivers: &'a BTreeMap<String, DriverId>,
-    device_rank: u8,
+    named: &'a Named,
+    part: Part,
+    batch_driver: Option<KnownDriver>,
     samples: BTreeMap<Subject, Vec<RawSample>>,
     impacts: Vec<(Subject, Impact)>,
     rejects: BTreeMap<(Subject, String), Rejects>,
@@ -129,24 +138,32 @@ impl<'a> Sorter<'a> {
         header: &'a Header,
         decoded: &'a Decoded,
         context: &'a VehicleContext,
-        drivers: &'a BTreeMap<String, DriverId>,
+        named: &'a Named,
+        part: Part,
     ) -> Self {
+        let batch_driver = decoded.driver.as_deref().and_then(|name| named.drivers.get(name));
         Self {
             header,
             decoded,
             context,
-            drivers,
-            device_rank: device_rank(decoded.device.as_deref(), context),
+            named,
+            part,
+            batch_driver: batch_driver.copied(),
             samples: BTreeMap::new(),
             impacts: Vec::new(),
             rejects: BTreeMap::new(),
             instants_shared: instants_shared(decoded),
             seen: BTreeSet::new(),
-            tally: Tally {
-                received: decoded.samples.len() as u64,
-                ..Tally::default()
-            },
+            tally: Tally::default(),
         }
+    }
+
+    fn place(&self, ts: EventTime) -> Place {
+        self.named.place(self.decoded, self.context.vehicle, ts)
+    }
+
+    fn is_ours(&self, ts: Option<EventTime>) -> bool {
+        self.part.answers_for(ts.map(|ts| self.place(ts)))
     }
 
     fn allowed(&self, ts: Option<EventTime>) -> bool {
@@ -158,7 +175,15 @@ impl<'a> Sorter<'a> {
         driver.map_or(Subject::Vehicle(self.context.vehicle), Subject::Driver)
     }
 
-    fn sample(&mut self, place: usize, sample: &Sample, batch_driver: Option<DriverId>) {
+    fn sample(&mut self, place: usize, sample: &Sample) {
+        if !self.is_ours(Some(sample.ts)) {
+            return;
+        }
+        self.tally.received += 1;
+        let device_rank = match self.place(sample.ts) {
+            Place::Here(rank) => rank,
+            away => return away.refusal().into_iter().for_each(|why| self.away(place, sample, why)),
+        };
         let allowed = self.allowed(Some(sample.ts));
         let value = || scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &|_| allowed);
         let accept = &self.context.settings.accept;
@@ -168,8 +193,8 @@ impl<'a> Sorter<'a> {
             return self.reject(place, rejected.reason.as_str(), Some(sample.ts), detail, value);
         }
         let named = match sample_driver(sample) {
-            None => batch_driver,
-            Some(name) => match self.drivers.get(name) {
+            None => self.batch_driver,
+            Some(name) => match self.named.drivers.get(name) {
                 Some(driver) => Some(*driver),
                 None => {
                     let detail = "driver: wanted an id or reference of a driver".to_owned();
@@ -179,12 +204,26 @@ impl<'a> Sorter<'a> {
                 }
             },
         };
+        let named = match driver_then(named, sample.ts) {
+            Ok(named) => named,
+            Err(left) => {
+                let detail = format!("driver: wanted one who is there at that time, got one who left at {left}");
+                let value = value();
+                return self.reject(
+                    place,
+                    SampleRejection::DriverLeft.as_str(),
+                    Some(sample.ts),
+                    detail,
+                    value,
+                );
+            }
+        };
         let mut sample = sample.clone();
         sample.extra.remove("driver");
         let raw = RawSample {
             accel_frame: self.decoded.accel_frame,
             gravity: self.decoded.gravity,
-            device_rank: self.device_rank,
+            device_rank,
             driver: named,
             sample,
         };
@@ -199,8 +238,27 @@ impl<'a> Sorter<'a> {
         self.samples.entry(subject).or_default().push(raw);
     }
 
-    fn impact(&mut self, impact: &Impact, batch_driver: Option<DriverId>) {
+    /// A sample that is not of this vehicle, by what is known of its device. Of which it is nobody has said, so only what every
+    /// product may is kept.
+    fn away(&mut self, place: usize, sample: &Sample, (reason, detail): (SampleRejection, &str)) {
+        let value = scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &|_| false);
+        self.tally.reject(reason.as_str(), 1);
+        let rejects = self.rejects_of(Subject::Tenant, reason.as_str(), detail.to_owned());
+        rejects.places.push(place);
+        rejects.samples.push(value);
+    }
+
+    fn impact(&mut self, impact: &Impact) {
         let ts = Some(impact.trigger_ts);
+        if !self.is_ours(ts) {
+            return;
+        }
+        if let Some((reason, detail)) = self.place(impact.trigger_ts).refusal() {
+            // An impact is behaviour: of a vehicle that is not known to be this one nothing of it may be kept.
+            let rejects = self.rejects_of(Subject::Tenant, reason.as_str(), detail.to_owned());
+            rejects.impacts.push(Value::Null);
+            return;
+        }
         let accept = &self.context.settings.accept;
         if let Err(rejected) = validate_impact(impact, self.header.received_at, self.header.source, accept) {
             let allowed = self.allowed(ts);
@@ -215,7 +273,8 @@ impl<'a> Sorter<'a> {
         }
         // An impact is behaviour through and through: where that may not be kept nothing of it is left.
         if self.allowed(ts) {
-            self.impacts.push((self.subject(batch_driver, ts), impact.clone()));
+            let driver = driver_then(self.batch_driver, impact.trigger_ts).unwrap_or_default();
+            self.impacts.push((self.subject(driver, ts), impact.clone()));
         }
     }
 
@@ -238,13 +297,14 @@ impl<'a> Sorter<'a> {
     }
 
     fn rejects(&mut self, reason: &str, ts: Option<EventTime>, detail: String) -> &mut Rejects {
-        let batch_driver = self
-            .decoded
-            .driver
-            .as_deref()
-            .and_then(|name| self.drivers.get(name))
-            .copied();
-        let subject = self.subject(batch_driver, ts);
+        let driver = ts.map_or(Ok(self.batch_driver.map(|driver| driver.id)), |ts| {
+            driver_then(self.batch_driver, ts)
+        });
+        let subject = self.subject(driver.unwrap_or_default(), ts);
+        self.rejects_of(subject, reason, detail)
+    }
+
+    fn rejects_of(&mut self, subject: Subject, reason: &str, detail: String) -> &mut Rejects {
         let rejects = self.rejects.entry((subject, reason.to_owned())).or_default();
         if rejects.detail.is_empty() {
             rejects.detail = detail;
@@ -266,7 +326,7 @@ impl<'a> Sorter<'a> {
                 }
                 let payload = Value::Object(payload).to_string().into_bytes();
                 let mut letter = NewDeadLetter::of(self.header, &reason, detail, samples, payload);
-                letter.vehicle = Some(self.context.vehicle);
+                letter.vehicle = (subject != Subject::Tenant).then_some(self.context.vehicle);
                 letter.subject = subject;
                 letter.batch_id = Some(self.decoded.batch_id.to_string());
                 letter
@@ -288,6 +348,7 @@ impl<'a> Sorter<'a> {
                 content_hash: self.decoded.content_hash,
                 source: self.header.source,
                 received_at: self.header.received_at,
+                device: self.named.device.as_ref().map(|device| device.id),
                 samples,
                 impacts: self.impacts,
             }),
@@ -309,21 +370,6 @@ fn instants_shared(decoded: &Decoded) -> bool {
     instants.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// A device the vehicle is not paired with is trusted less than any that it is.
-fn device_rank(device: Option<&str>, context: &VehicleContext) -> u8 {
-    match device {
-        // Nothing said: the vehicle's first device.
-        None => 0,
-        Some(name) => {
-            let found = context
-                .devices
-                .iter()
-                .find(|(id, reference, _)| reference.as_deref() == Some(name) || id.to_string() == name);
-            found.map_or(u8::MAX, |(_, _, rank)| *rank)
-        }
-    }
-}
-
 /// The detail of a rejection, without the value where it may not be kept. A coordinate out of range is no location.
 fn kept_detail(rejected: &Rejected, behaviour_allowed: bool) -> String {
     if behaviour_allowed || may_always_be_kept(rejected.field) {
@@ -338,8 +384,11 @@ fn envelope_json(decoded: &Decoded) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("schema".to_owned(), json!(1));
     fields.insert("batch_id".to_owned(), json!(decoded.batch_id));
-    fields.insert("vehicle".to_owned(), json!(decoded.vehicle));
-    for (name, value) in [("device", &decoded.device), ("driver", &decoded.driver)] {
+    for (name, value) in [
+        ("vehicle", &decoded.vehicle),
+        ("device", &decoded.device),
+        ("driver", &decoded.driver),
+    ] {
         if let Some(value) = value {
             fields.insert(name.to_owned(), json!(value));
         }
@@ -379,6 +428,16 @@ pub fn refuse(header: &Header, refusal: Refusal, payload: &[u8], context: Option
     match context {
         Some(context) => refuse_with(header, refusal, payload, context),
         None => refused(header, refusal, payload),
+    }
+}
+
+fn nothing() -> Judged {
+    Judged {
+        batch: None,
+        dead_letters: Vec::new(),
+        tally: Tally::default(),
+        outcome: MessageOutcome::Rejected,
+        unknown: BTreeSet::new(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dedup;
 pub mod file;
 pub mod intake;
 pub mod minimise;
+pub mod odometer;
 pub mod order;
 pub mod rabbit;
 pub mod validate;

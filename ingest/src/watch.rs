@@ -269,6 +269,7 @@ mod tests {
             content_hash: [0; 32],
             source: Source::Http,
             received_at: ReceivedAt::from_millis(START_MS + 5_000_000).unwrap(),
+            device: None,
             samples: vec![(Subject::Vehicle(vehicle), rows.into_iter().map(raw).collect())],
             impacts: Vec::new(),
         }

@@ -18,7 +18,7 @@ use odograph_domain::{
     trip::TripBounds,
 };
 use odograph_ingest::{
-    assemble::{Assembled, assemble, close_before},
+    assemble::{Assembled, assemble, assemble_between, close_before},
     order::merge,
     watch::{TripWatch, advance},
     window::{expand, reach, reading},
@@ -130,6 +130,7 @@ fn bounds(trips: &[Assembled]) -> Vec<TripBounds> {
 /// A vehicle's raw data and its trips, kept up to date by rebuilding dirty windows.
 struct Platform {
     settings: TenantSettings,
+    handovers: Vec<DateTime<Utc>>,
     detectors: Vec<Box<dyn Detector>>,
     state: VehicleState,
     raw: Vec<RawSample>,
@@ -146,6 +147,7 @@ impl Platform {
                 trip,
                 ..TenantSettings::default()
             },
+            handovers: Vec::new(),
             detectors: vec![Box::new(TripWatch)],
             state: VehicleState::new(VehicleId::from_uuid(Uuid::nil())),
             raw: Vec::new(),
@@ -168,6 +170,7 @@ impl Platform {
             content_hash: [0; 32],
             source: Source::Http,
             received_at: ReceivedAt::new(now),
+            device: None,
             samples: vec![(Subject::Vehicle(vehicle), samples)],
             impacts: Vec::new(),
         };
@@ -207,7 +210,8 @@ impl Platform {
                 .map(|raw| raw.sample.ts)
                 .filter(|ts| *ts > read.to)
                 .min();
-            let derived = bounds(&close_before(assemble(&merge(within).samples, settings), later));
+            let trips = assemble_between(&merge(within).samples, &self.handovers, settings);
+            let derived = bounds(&close_before(trips, later, &self.handovers, settings));
             let windows: Vec<Window> = derived.iter().map(TripBounds::window).collect();
             let grown = expand(core, settings, &windows);
             if grown == core {
@@ -235,9 +239,15 @@ proptest! {
         order in any::<prop::sample::Index>(),
         seed in any::<u64>(),
         derive_every in 1..6usize,
+        sold in prop::collection::vec(0..6_000i64, 0..3),
     ) {
         let settings = TripSettings { rest_s, gap_s, ..TripSettings::default() };
         let all = samples(&phases, device);
+        let mut handovers: Vec<DateTime<Utc>> = sold
+            .iter()
+            .map(|second| EventTime::from_millis(START_MS + second * 1_000).unwrap().utc())
+            .collect();
+        handovers.sort_unstable();
         let mut batches: Vec<Vec<RawSample>> = Vec::new();
         let (mut at, mut turn) = (0, order.index(cuts.len()));
         while at < all.len() {
@@ -251,6 +261,7 @@ proptest! {
             keys.sort_by_key(|key| (*key as u64 + 1).wrapping_mul(seed | 1).rotate_left(17));
         }
         let mut platform = Platform::new(settings.clone());
+        platform.handovers.clone_from(&handovers);
         for (count, key) in keys.into_iter().enumerate() {
             platform.accept(key, batches[key].clone());
             if count % derive_every == 0 {
@@ -258,7 +269,12 @@ proptest! {
             }
         }
         platform.derive();
-        prop_assert_eq!(platform.trips, bounds(&assemble(&all, &settings)));
+        let whole = bounds(&assemble_between(&all, &handovers, &settings));
+        for trip in &whole {
+            let crossed = handovers.iter().find(|at| trip.start.utc() < **at && **at <= trip.end.utc());
+            prop_assert_eq!(crossed, None, "{:?} is of two owners", trip);
+        }
+        prop_assert_eq!(platform.trips, whole);
     }
 
     /// However much history there is, late data costs what lies around it: the trips within reach, and no other.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use odograph_domain::{
-    id::{PolicyId, TenantId, VehicleId},
-    intake::{Assigned, Cover, VehicleContext},
+    id::{DriverId, PolicyId, TenantId, VehicleId},
+    intake::{Assigned, Cover, Owned, VehicleContext},
+    mileage::OdometerChange,
     policy::{DatedTerms, start_of_day},
 };
 use sqlx::PgConnection;
@@ -57,13 +58,16 @@ pub(crate) async fn contexts(
             settings,
             covers: vec![],
             assignments: vec![],
-            devices: vec![],
+            handovers: vec![],
+            odometer_changes: vec![],
+            left: BTreeMap::new(),
         };
         found.insert(vehicle, context);
     }
+    add_changes(conn, &tenants, &ids, &mut found).await?;
     add_covers(conn, &tenants, &ids, &mut found).await?;
     add_assignments(conn, &tenants, &ids, &mut found).await?;
-    add_devices(conn, &tenants, &ids, &mut found).await?;
+    add_left(conn, &mut found).await?;
     let mut contexts: Vec<VehicleContext> = found.into_values().collect();
     contexts.sort_by_key(|context| (context.tenant, context.vehicle));
     Ok(contexts)
@@ -97,11 +101,16 @@ async fn add_covers(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], fou
         let Some(context) = found.get_mut(&row.vehicle_id.into()) else {
             continue;
         };
+        let owned = Owned::of_policy(row.starts_on, time_zone, &context.handovers);
         let terms = DatedTerms::of(first, &changed);
         let end = row.ends_on.unwrap_or(NaiveDate::MAX);
         for stretch in terms.between(row.starts_on, end) {
             let until = stretch.last.succ_opt().filter(|day| *day < NaiveDate::MAX);
             let (from, to) = bounds(stretch.first, until, time_zone);
+            let (from, to) = owned.within(from, to);
+            if to.is_some_and(|to| to <= from) {
+                continue;
+            }
             context.covers.push(Cover {
                 policy,
                 product: stretch.terms.product,
@@ -109,6 +118,7 @@ async fn add_covers(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], fou
                 time_zone,
                 from,
                 to,
+                owned,
             });
         }
     }
@@ -138,25 +148,87 @@ async fn add_assignments(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid]
     Ok(())
 }
 
-async fn add_devices(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
+/// When the vehicles changed hands, and when their odometers were replaced.
+async fn add_changes(conn: &mut PgConnection, tenants: &[Uuid], ids: &[Uuid], found: &mut Found) -> Result<()> {
     let rows = sqlx::query!(
-        "SELECT p.vehicle_id, p.device_id, p.device_rank, d.external_ref
-         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
-         JOIN device_pairing p ON p.tenant_id = w.tenant_id AND p.vehicle_id = w.vehicle_id
-         JOIN device d ON d.tenant_id = p.tenant_id AND d.id = p.device_id
-         ORDER BY p.device_rank, p.device_id",
+        r#"SELECT x.vehicle_id AS "vehicle_id!", x.at AS "at!", x.is_transfer AS "is_transfer!", x.old_km, x.new_km
+           FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+           JOIN (SELECT tenant_id, vehicle_id, at, true AS is_transfer, NULL::float8 AS old_km, NULL::float8 AS new_km
+                 FROM vehicle_transfer
+                 UNION ALL
+                 SELECT tenant_id, vehicle_id, at, false, old_km, new_km FROM odometer_change) AS x
+             ON x.tenant_id = w.tenant_id AND x.vehicle_id = w.vehicle_id
+           ORDER BY x.at"#,
         tenants,
         ids,
     )
     .fetch_all(conn)
     .await?;
     for row in rows {
-        let rank = u8::try_from(row.device_rank).map_err(StoreError::corrupt)?;
-        if let Some(context) = found.get_mut(&row.vehicle_id.into()) {
-            context.devices.push((row.device_id.into(), row.external_ref, rank));
+        let Some(context) = found.get_mut(&row.vehicle_id.into()) else {
+            continue;
+        };
+        if row.is_transfer {
+            context.handovers.push(row.at);
+        } else {
+            context.odometer_changes.push(OdometerChange {
+                at: row.at,
+                readings_km: row.old_km.zip(row.new_km),
+            });
         }
     }
     Ok(())
+}
+
+/// Which of the drivers named so far have left.
+async fn add_left(conn: &mut PgConnection, found: &mut Found) -> Result<()> {
+    let mut named: BTreeSet<(TenantId, DriverId)> = BTreeSet::new();
+    for context in found.values() {
+        let main = context.covers.iter().filter_map(|cover| cover.main_driver);
+        let assigned = context.assignments.iter().map(|assigned| assigned.driver);
+        named.extend(main.chain(assigned).map(|driver| (context.tenant, driver)));
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let left = left_of(conn, &named.into_iter().collect::<Vec<_>>()).await?;
+    for ((tenant, driver), left_at) in left {
+        for context in found.values_mut().filter(|context| context.tenant == tenant) {
+            context.left.insert(driver, left_at);
+        }
+    }
+    Ok(())
+}
+
+/// Those of a tenant's drivers that have left, and since when.
+pub(crate) async fn drivers_left(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    drivers: &[DriverId],
+) -> Result<BTreeMap<DriverId, DateTime<Utc>>> {
+    let named: Vec<_> = drivers.iter().map(|driver| (tenant, *driver)).collect();
+    let left = left_of(conn, &named).await?.into_iter();
+    Ok(left.map(|((_, driver), left_at)| (driver, left_at)).collect())
+}
+
+async fn left_of(
+    conn: &mut PgConnection,
+    named: &[(TenantId, DriverId)],
+) -> Result<Vec<((TenantId, DriverId), DateTime<Utc>)>> {
+    let tenants: Vec<Uuid> = named.iter().map(|(tenant, _)| tenant.uuid()).collect();
+    let drivers: Vec<Uuid> = named.iter().map(|(_, driver)| driver.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT d.tenant_id, d.id, d.left_at AS "left_at!" FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, id)
+           JOIN driver d ON d.tenant_id = w.tenant_id AND d.id = w.id WHERE d.left_at IS NOT NULL"#,
+        &tenants,
+        &drivers,
+    )
+    .fetch_all(conn)
+    .await?;
+    let left = rows
+        .into_iter()
+        .map(|row| ((row.tenant_id.into(), row.id.into()), row.left_at));
+    Ok(left.collect())
 }
 
 pub(crate) fn zone(name: &str) -> Result<Tz> {

@@ -8,7 +8,7 @@ use odograph_domain::{
     correction::{Cause, Correction},
     features::TripFeatures,
     id::{DriverId, PolicyId, TenantId, TripId, VehicleId},
-    intake::{DirtyWindow, VehicleContext},
+    intake::{DirtyWindow, Owned, VehicleContext},
     mileage::DayShare,
     policy::{Month, Policy, PolicyTerms},
     rating::{RatedPremium, RatingInputs},
@@ -20,14 +20,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    contexts::contexts,
+    contexts::{contexts, drivers_left},
     corrections::put_correction,
     dirty,
     error::{Result, StoreError},
     policies::{policies_of, policy_by_id},
     premiums::{self, PutPremium},
     rating_inputs,
-    raw::{compact, first_after, forget_behaviour, raw_between},
+    raw::{compact, first_after, forget_behaviour, raw_between, rehome},
     scores::{self, ScoreChange},
     session::{Caller, Scope, Tx, enter, now},
     store::Store,
@@ -227,18 +227,21 @@ impl DeriveTx {
         scores::replace_scores(tx, &caller, driver, days, scores).await
     }
 
-    /// Metres of the vehicle's trips on these days (both inclusive), by day and then by the trips' start: added in this order
-    /// they give the same sum each time.
-    pub async fn day_shares(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<DayShare>> {
+    /// Metres of the vehicle's trips on these days (both inclusive) in one owner's time, by day and then by the trips' start:
+    /// added in this order they give the same sum each time.
+    pub async fn day_shares(&mut self, from: NaiveDate, to: NaiveDate, owned: Owned) -> Result<Vec<DayShare>> {
         let shares = sqlx::query_as!(
             DayShare,
             "SELECT day, metres FROM trip_day
              WHERE tenant_id = $1 AND vehicle_id = $2 AND day BETWEEN $3 AND $4
+               AND ($5::timestamptz IS NULL OR started_at >= $5) AND ($6::timestamptz IS NULL OR started_at < $6)
              ORDER BY day, started_at, trip_id",
             self.dirty.tenant.uuid(),
             self.vehicle().uuid(),
             from,
             to,
+            owned.from,
+            owned.to,
         )
         .fetch_all(&mut *self.tx)
         .await?;
@@ -296,6 +299,18 @@ impl DeriveTx {
         .fetch_optional(&mut *self.tx)
         .await?;
         Ok(from)
+    }
+
+    /// Puts the raw data of a window where it belongs by what is known now: under another vehicle, another driver, or none.
+    pub async fn rehome(&mut self, context: &VehicleContext, window: Window) -> Result<u64> {
+        let (tx, caller) = self.parts();
+        rehome(tx, &caller, context, window).await
+    }
+
+    /// Those of these drivers that have left, and since when.
+    pub async fn left(&mut self, drivers: &[DriverId]) -> Result<BTreeMap<DriverId, DateTime<Utc>>> {
+        let tenant = self.dirty.tenant;
+        drivers_left(&mut self.tx, tenant, drivers).await
     }
 
     /// Takes behaviour out of the raw data from an instant on, wherever the vehicle's policies do not allow it (any more).

@@ -1,15 +1,14 @@
-//! Devices and the vehicles they are paired with.
+//! Devices. Which vehicle one is in, and when, is in [`crate::pairings`].
 
 use chrono::{DateTime, Utc};
-use odograph_domain::id::{DeviceId, ExternalRef, IdOrRef, VehicleId};
-use sqlx::PgConnection;
+use odograph_domain::id::{DeviceId, ExternalRef, IdOrRef};
 use uuid::Uuid;
 
 use crate::{
-    error::{Result, StoreError},
+    error::Result,
     page::{Listed, Page},
-    tenant::{TenantStore, given, reference},
-    vehicles::lock_vehicle,
+    pairings::find_device,
+    tenant::{TenantStore, reference},
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,24 +26,15 @@ pub struct DeviceRecord {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct PairingRecord {
-    pub device: DeviceId,
-    pub vehicle: VehicleId,
-    /// 0 is the vehicle's most trusted device.
-    pub rank: u8,
-    pub paired_at: DateTime<Utc>,
-}
-
-struct DeviceRow {
-    id: Uuid,
-    external_ref: Option<String>,
-    kind: String,
-    created_at: DateTime<Utc>,
+pub(crate) struct DeviceRow {
+    pub(crate) id: Uuid,
+    pub(crate) external_ref: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl DeviceRow {
-    fn read(self) -> Result<DeviceRecord> {
+    pub(crate) fn read(self) -> Result<DeviceRecord> {
         let external_ref = reference(self.external_ref)?;
         Ok(DeviceRecord {
             id: self.id.into(),
@@ -82,24 +72,9 @@ impl TenantStore {
 
     pub async fn device(&self, device: &IdOrRef<DeviceId>) -> Result<DeviceRecord> {
         let mut tx = self.begin().await?;
-        let record = self.find_device(&mut tx, device).await?;
+        let record = find_device(&mut tx, self.tenant_id(), device).await?;
         tx.commit().await?;
         Ok(record)
-    }
-
-    async fn find_device(&self, conn: &mut PgConnection, device: &IdOrRef<DeviceId>) -> Result<DeviceRecord> {
-        let (id, external_ref) = given(device);
-        let row = sqlx::query_as!(
-            DeviceRow,
-            "SELECT id, external_ref, kind, created_at FROM device
-             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
-            self.tenant_id().uuid(),
-            id,
-            external_ref,
-        )
-        .fetch_optional(conn)
-        .await?;
-        row.ok_or(StoreError::NotFound { kind: "device" })?.read()
     }
 
     /// In the order they were made.
@@ -122,66 +97,5 @@ impl TenantStore {
         Ok(Listed::cut(&page, items, |device: &DeviceRecord| {
             (device.created_at, device.id.uuid())
         }))
-    }
-
-    /// Pairs a device with a vehicle, or changes the rank of a pair.
-    pub async fn pair_device(
-        &self,
-        device: &IdOrRef<DeviceId>,
-        vehicle: &IdOrRef<VehicleId>,
-        rank: u8,
-    ) -> Result<PairingRecord> {
-        let caller = self.caller();
-        let mut tx = self.begin().await?;
-        let vehicle = lock_vehicle(&mut tx, caller.tenant, vehicle).await?;
-        let device = self.find_device(&mut tx, device).await?.id;
-        let paired_at = sqlx::query_scalar!(
-            "INSERT INTO device_pairing (tenant_id, device_id, vehicle_id, device_rank, paired_at)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant_id, device_id, vehicle_id) DO UPDATE SET device_rank = excluded.device_rank
-             RETURNING paired_at",
-            caller.tenant.uuid(),
-            device.uuid(),
-            vehicle.uuid(),
-            i16::from(rank),
-            caller.now,
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        caller.audit(&mut tx, "pair", "device", device.uuid()).await?;
-        tx.commit().await?;
-        Ok(PairingRecord {
-            device,
-            vehicle,
-            rank,
-            paired_at,
-        })
-    }
-
-    /// The vehicle's devices, the most trusted first.
-    pub async fn pairings(&self, vehicle: &IdOrRef<VehicleId>) -> Result<Vec<PairingRecord>> {
-        let vehicle = self.vehicle(vehicle).await?.id;
-        let mut tx = self.begin().await?;
-        let rows = sqlx::query!(
-            "SELECT device_id, device_rank, paired_at FROM device_pairing
-             WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY device_rank, device_id",
-            self.tenant_id().uuid(),
-            vehicle.uuid(),
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        let read = |rank: i16| u8::try_from(rank).map_err(StoreError::corrupt);
-        rows.into_iter()
-            .map(|row| {
-                let rank = read(row.device_rank)?;
-                Ok(PairingRecord {
-                    device: row.device_id.into(),
-                    vehicle,
-                    rank,
-                    paired_at: row.paired_at,
-                })
-            })
-            .collect()
     }
 }

@@ -46,6 +46,8 @@ pub struct DriverRecord {
     pub created_at: DateTime<Utc>,
     /// Grows with each change, of the identity too.
     pub revision: i32,
+    /// Nothing from then on is attributed to them.
+    pub left_at: Option<DateTime<Utc>>,
 }
 
 /// Which drivers; every condition that is given must hold.
@@ -64,6 +66,7 @@ struct DriverRow {
     external_ref: Option<String>,
     created_at: DateTime<Utc>,
     revision: i32,
+    left_at: Option<DateTime<Utc>>,
 }
 
 impl DriverRow {
@@ -74,6 +77,7 @@ impl DriverRow {
             external_ref,
             created_at: self.created_at,
             revision: self.revision,
+            left_at: self.left_at,
         })
     }
 }
@@ -102,6 +106,7 @@ impl TenantStore {
             external_ref: new.external_ref,
             created_at: caller.now,
             revision: 1,
+            left_at: None,
         })
     }
 
@@ -110,7 +115,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let row = sqlx::query_as!(
             DriverRow,
-            "SELECT id, external_ref, created_at, revision FROM driver
+            "SELECT id, external_ref, created_at, revision, left_at FROM driver
              WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3)",
             self.tenant_id().uuid(),
             id,
@@ -133,7 +138,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             DriverRow,
-            "SELECT d.id, d.external_ref, d.created_at, d.revision FROM driver d
+            "SELECT d.id, d.external_ref, d.created_at, d.revision, d.left_at FROM driver d
              WHERE d.tenant_id = $1 AND ($2::timestamptz IS NULL OR (d.created_at, d.id) > ($2, $3))
                AND ($5::text IS NULL OR starts_with(d.external_ref, $5))
                AND ($6::uuid IS NULL OR EXISTS (SELECT FROM assignment a
@@ -173,23 +178,13 @@ impl TenantStore {
         identity: Option<impl FnOnce(&mut Option<Identity>)>,
     ) -> Result<DriverRecord> {
         let caller = self.caller();
-        let (id, external_ref) = given(driver);
         let mut tx = self.begin().await?;
-        let row = sqlx::query_as!(
-            DriverRow,
-            "SELECT id, external_ref, created_at, revision FROM driver
-             WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3) FOR NO KEY UPDATE",
-            caller.tenant.uuid(),
-            id,
-            external_ref,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let before = row.ok_or(StoreError::NotFound { kind: "driver" })?.read()?;
+        let before = lock_driver(&mut tx, caller.tenant, driver).await?;
         unchanged_since("driver", before.revision, expected)?;
         let mut record = before.clone();
         change(&mut record);
         (record.id, record.created_at, record.revision) = (before.id, before.created_at, before.revision);
+        record.left_at = before.left_at;
         let mut renamed = record != before;
         if let Some(identity) = identity {
             renamed |= change_identity(&mut tx, &caller, record.id, identity).await?;
@@ -361,4 +356,23 @@ pub(crate) async fn known_driver(
     .fetch_optional(conn)
     .await?;
     found.map(DriverId::from).ok_or(StoreError::NotFound { kind: "driver" })
+}
+
+pub(crate) async fn lock_driver(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: &IdOrRef<DriverId>,
+) -> Result<DriverRecord> {
+    let (id, external_ref) = given(driver);
+    let row = sqlx::query_as!(
+        DriverRow,
+        "SELECT id, external_ref, created_at, revision, left_at FROM driver
+         WHERE tenant_id = $1 AND (id = $2 OR external_ref = $3) FOR NO KEY UPDATE",
+        tenant.uuid(),
+        id,
+        external_ref,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.ok_or(StoreError::NotFound { kind: "driver" })?.read()
 }

@@ -121,6 +121,12 @@ fn conflict(constraint: Option<&str>, message: &str) -> StoreError {
         "group_vehicle_tenant_id_fleet_id_vehicle_id_fkey" => known("group", "the vehicle is not in the group's fleet"),
         "rating_plan_tenant_id_name_key" => known("rating_plan", "the name is taken"),
         "rating_plan_version_pkey" => known("rating_plan", "the version was made by another just now"),
+        "vehicle_transfer_tenant_id_vehicle_id_at_key" => {
+            known("transfer", "the vehicle changed hands at that instant already")
+        }
+        "odometer_change_tenant_id_vehicle_id_at_key" => {
+            known("odometer_change", "one of that instant is there already")
+        }
         "tenant_name_key" => known("tenant", "the name is taken"),
         "client_tenant_id_name_key" | "operator_client_name_key" => known("client", "the name is taken"),
         _ if name.is_empty() => StoreError::Conflict {

@@ -104,10 +104,14 @@ macro_rules! list_events {
         select_events!(
             ["AND ($2::uuid IS NULL OR e.trip_id = $2) AND ($3::uuid IS NULL OR e.vehicle_id = $3)
              AND ($4::uuid IS NULL OR t.driver_id = $4)
-             AND ($5::uuid IS NULL OR EXISTS (SELECT FROM fleet_vehicle v
-                 WHERE v.tenant_id = e.tenant_id AND v.vehicle_id = e.vehicle_id AND v.fleet_id = $5))
-             AND ($6::uuid IS NULL OR EXISTS (SELECT FROM group_vehicle v
-                 WHERE v.tenant_id = e.tenant_id AND v.vehicle_id = e.vehicle_id AND v.group_id = $6))
+             AND ($5::uuid IS NULL OR EXISTS (SELECT FROM fleet_reach v
+                 WHERE v.tenant_id = e.tenant_id AND v.vehicle_id = e.vehicle_id AND v.fleet_id = $5
+                   AND (v.starts_at IS NULL OR v.starts_at <= e.ts)
+                   AND (v.ends_at IS NULL OR e.ts < v.ends_at)))
+             AND ($6::uuid IS NULL OR EXISTS (SELECT FROM group_reach v
+                 WHERE v.tenant_id = e.tenant_id AND v.vehicle_id = e.vehicle_id AND v.group_id = $6
+                   AND (v.starts_at IS NULL OR v.starts_at <= e.ts)
+                   AND (v.ends_at IS NULL OR e.ts < v.ends_at)))
              AND ($7::text IS NULL OR e.kind = $7)
              AND ($8::timestamptz IS NULL OR e.ts >= $8) AND ($9::timestamptz IS NULL OR e.ts < $9)
              AND EXISTS (SELECT FROM unnest($10::text[], $11::float8[]) AS l (kind, peak)

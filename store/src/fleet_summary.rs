@@ -59,8 +59,9 @@ impl TenantStore {
                       count(*) AS "trips!", coalesce(sum(f.billable_m), 0) AS "distance_m!",
                       coalesce(sum(f.duration_s), 0) AS "duration_s!", coalesce(sum(f.idle_s), 0) AS "idle_s!",
                       coalesce(sum(f.billable_m) FILTER (WHERE f.mean_speed_kmh IS NOT NULL), 0) AS "behaviour_m!"
-               FROM fleet_vehicle v
+               FROM fleet_reach v
                JOIN trip t ON t.tenant_id = v.tenant_id AND t.vehicle_id = v.vehicle_id
+                 AND (v.starts_at IS NULL OR v.starts_at <= t.started_at) AND (v.ends_at IS NULL OR t.started_at < v.ends_at)
                JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id
                WHERE v.tenant_id = $1 AND v.fleet_id = $2 AND t.start_day BETWEEN $3 AND $4"#,
             tenant.uuid(),
@@ -72,8 +73,9 @@ impl TenantStore {
         .await?;
         let events = sqlx::query!(
             r#"SELECT e.kind, count(*) AS "count!"
-               FROM fleet_vehicle v
+               FROM fleet_reach v
                JOIN trip t ON t.tenant_id = v.tenant_id AND t.vehicle_id = v.vehicle_id
+                 AND (v.starts_at IS NULL OR v.starts_at <= t.started_at) AND (v.ends_at IS NULL OR t.started_at < v.ends_at)
                JOIN behaviour_event e ON e.tenant_id = t.tenant_id AND e.trip_id = t.id
                WHERE v.tenant_id = $1 AND v.fleet_id = $2 AND t.start_day BETWEEN $3 AND $4
                GROUP BY e.kind ORDER BY e.kind"#,
@@ -87,8 +89,9 @@ impl TenantStore {
         let scores = sqlx::query!(
             r#"SELECT d.metres AS "metres!", s.value AS "value!"
                FROM (SELECT t.driver_id, sum(f.billable_m) AS metres
-                     FROM fleet_vehicle v
+                     FROM fleet_reach v
                      JOIN trip t ON t.tenant_id = v.tenant_id AND t.vehicle_id = v.vehicle_id
+                       AND (v.starts_at IS NULL OR v.starts_at <= t.started_at) AND (v.ends_at IS NULL OR t.started_at < v.ends_at)
                      JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id
                      WHERE v.tenant_id = $1 AND v.fleet_id = $2 AND t.start_day BETWEEN $3 AND $4
                      GROUP BY t.driver_id) AS d

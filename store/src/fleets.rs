@@ -9,6 +9,7 @@ use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
     tenant::{TenantStore, given, reference, unchanged_since},
+    transfers::handovers_of,
     vehicles::lock_vehicle,
 };
 
@@ -188,12 +189,15 @@ impl TenantStore {
             }
             None => {}
         }
+        // What an earlier owner drove is not this fleet's to see.
+        let handovers = handovers_of(&mut tx, caller.tenant, vehicle).await?;
         sqlx::query!(
-            "INSERT INTO fleet_vehicle (tenant_id, fleet_id, vehicle_id, added_at) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO fleet_vehicle (tenant_id, fleet_id, vehicle_id, added_at, starts_at) VALUES ($1, $2, $3, $4, $5)",
             caller.tenant.uuid(),
             fleet.uuid(),
             vehicle.uuid(),
             caller.now,
+            handovers.last(),
         )
         .execute(&mut *tx)
         .await?;

@@ -1,11 +1,11 @@
 //! What became of the messages that came over HTTP: a row from the door on, settled with the commit of the message.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, marker::PhantomData};
 
 use chrono::{DateTime, Utc};
 use odograph_domain::{
     envelope::Source,
-    id::{DeadLetterId, IdOrRef, MessageId, TenantId, VehicleId},
+    id::{DeadLetterId, DeviceId, IdOrRef, MessageId, TenantId, VehicleId},
     intake::NewDeadLetter,
     outcome::{MessageOutcome, Tally},
     time::ReceivedAt,
@@ -24,12 +24,37 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
     pub message: MessageId,
-    /// As the sender wrote it.
+    /// As the sender wrote it; empty where only the device says which vehicle it is of.
     pub vehicle_given: String,
+    pub device_given: Option<String>,
     pub batch_id: String,
     pub source: Source,
     pub received_at: ReceivedAt,
     pub resubmission_of: Option<DeadLetterId>,
+}
+
+/// What a message at the door is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    Vehicle(VehicleId),
+    /// Whatever vehicle the device was in at the time of each sample.
+    Device(DeviceId),
+}
+
+impl Admitted {
+    pub fn vehicle(self) -> Option<VehicleId> {
+        match self {
+            Self::Vehicle(vehicle) => Some(vehicle),
+            Self::Device(_) => None,
+        }
+    }
+
+    pub fn device(self) -> Option<DeviceId> {
+        match self {
+            Self::Vehicle(_) => None,
+            Self::Device(device) => Some(device),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -61,56 +86,52 @@ pub struct Settled {
     pub tally: Tally,
 }
 
-impl TenantStore {
-    /// Finds the vehicle of each arrival and notes those whose vehicle there is as on their way; the others are left out.
-    /// Call it before the queue gets them: a worker may be quicker than whoever publishes.
-    pub async fn admit(&self, arrivals: &[Arrival]) -> Result<HashMap<MessageId, VehicleId>> {
-        let (mut messages, mut ids, mut references, mut batches) = (vec![], vec![], vec![], vec![]);
-        let (mut sources, mut origins, mut received) = (vec![], vec![], vec![]);
-        for arrival in arrivals {
-            // Neither an id nor a sound reference: no vehicle has it.
-            let Ok(wanted) = arrival.vehicle_given.parse::<IdOrRef<VehicleId>>() else {
-                continue;
-            };
-            let (id, reference) = given(&wanted);
-            messages.push(arrival.message.uuid());
-            ids.push(id);
-            references.push(reference.map(str::to_owned));
-            batches.push(arrival.batch_id.as_str());
-            sources.push(source_name(arrival.source));
-            origins.push(arrival.resubmission_of.map(DeadLetterId::uuid));
-            received.push(arrival.received_at.utc());
+impl Settled {
+    /// Each message once: one whose parts are of several vehicles ends as all of them together.
+    pub fn by_message(parts: Vec<Self>) -> Vec<Self> {
+        let mut whole: Vec<Self> = Vec::with_capacity(parts.len());
+        for part in parts {
+            match whole.last_mut() {
+                Some(last) if last.message == part.message && last.tenant == part.tenant => {
+                    last.outcome = last.outcome.with(part.outcome);
+                    last.tally.merge(&part.tally);
+                }
+                _ => whole.push(part),
+            }
         }
+        whole
+    }
+}
+
+impl TenantStore {
+    /// Finds the vehicle (or, of those that name none, the device) of each arrival and notes those it is there of as on their
+    /// way; the others are left out. Call it before the queue gets them: a worker may be quicker than whoever publishes.
+    pub async fn admit(&self, arrivals: &[Arrival]) -> Result<HashMap<MessageId, Admitted>> {
+        let (by_device, by_vehicle): (Vec<&Arrival>, Vec<&Arrival>) = arrivals
+            .iter()
+            .partition(|arrival| arrival.vehicle_given.is_empty() && arrival.device_given.is_some());
         let mut tx = self.begin().await?;
         // The queue answers for the message, so this need not wait for the disk: what a crash loses is that it waits.
         sqlx::query!("SET LOCAL synchronous_commit TO off")
             .execute(&mut *tx)
             .await?;
-        let rows = sqlx::query!(
-            r#"INSERT INTO message (tenant_id, id, vehicle_id, batch_id, source, resubmission_of, received_at)
-               SELECT $1, g.message_id, v.id, g.batch_id, g.source, g.resubmission_of, g.received_at
-               FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[])
-                   AS g (message_id, vehicle_id, external_ref, batch_id, source, resubmission_of, received_at)
-               JOIN vehicle v ON v.tenant_id = $1 AND (v.id = g.vehicle_id OR v.external_ref = g.external_ref)
-               -- A dead letter whose second sending broke off is sent again as the same message.
-               ON CONFLICT (tenant_id, id) DO UPDATE SET received_at = excluded.received_at
-               RETURNING id, vehicle_id AS "vehicle_id!""#,
-            self.tenant_id().uuid(),
-            &messages,
-            &ids as &[Option<Uuid>],
-            &references as &[Option<String>],
-            &batches as &[&str],
-            &sources as &[&str],
-            &origins as &[Option<Uuid>],
-            &received,
-        )
-        .fetch_all(&mut *tx)
-        .await?;
+        let mut admitted = HashMap::with_capacity(arrivals.len());
+        if !by_vehicle.is_empty() {
+            let named = Named::<VehicleId>::of(&by_vehicle, |arrival| &arrival.vehicle_given);
+            for (message, vehicle) in note_by_vehicle(&mut tx, self.tenant_id(), &named).await? {
+                admitted.insert(message, Admitted::Vehicle(vehicle));
+            }
+        }
+        if !by_device.is_empty() {
+            let named = Named::<DeviceId>::of(&by_device, |arrival| {
+                arrival.device_given.as_deref().unwrap_or_default()
+            });
+            for (message, device) in note_by_device(&mut tx, self.tenant_id(), &named).await? {
+                admitted.insert(message, Admitted::Device(device));
+            }
+        }
         tx.commit().await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.id.into(), row.vehicle_id.into()))
-            .collect())
+        Ok(admitted)
     }
 
     pub async fn message(&self, message: MessageId) -> Result<MessageRow> {
@@ -151,6 +172,112 @@ impl TenantStore {
             dead_letters: letters.into_iter().map(Into::into).collect(),
         })
     }
+}
+
+/// Arrivals as columns, with what each names. One that names nothing sound is left out: nothing has that name.
+struct Named<'a, T> {
+    messages: Vec<Uuid>,
+    ids: Vec<Option<Uuid>>,
+    references: Vec<Option<String>>,
+    batches: Vec<&'a str>,
+    sources: Vec<&'static str>,
+    origins: Vec<Option<Uuid>>,
+    received: Vec<DateTime<Utc>>,
+    of: PhantomData<T>,
+}
+
+impl<'a, T: Copy + From<Uuid> + Into<Uuid>> Named<'a, T> {
+    fn of(arrivals: &[&'a Arrival], name: impl Fn(&'a Arrival) -> &'a str) -> Self {
+        let mut named = Self {
+            messages: vec![],
+            ids: vec![],
+            references: vec![],
+            batches: vec![],
+            sources: vec![],
+            origins: vec![],
+            received: vec![],
+            of: PhantomData,
+        };
+        for arrival in arrivals {
+            let Ok(wanted) = name(arrival).parse::<IdOrRef<T>>() else {
+                continue;
+            };
+            let (id, reference) = given(&wanted);
+            named.messages.push(arrival.message.uuid());
+            named.ids.push(id);
+            named.references.push(reference.map(str::to_owned));
+            named.batches.push(arrival.batch_id.as_str());
+            named.sources.push(source_name(arrival.source));
+            named.origins.push(arrival.resubmission_of.map(DeadLetterId::uuid));
+            named.received.push(arrival.received_at.utc());
+        }
+        named
+    }
+}
+
+async fn note_by_vehicle(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    named: &Named<'_, VehicleId>,
+) -> Result<Vec<(MessageId, VehicleId)>> {
+    let rows = sqlx::query!(
+        r#"INSERT INTO message (tenant_id, id, vehicle_id, batch_id, source, resubmission_of, received_at)
+           SELECT $1, g.message_id, v.id, g.batch_id, g.source, g.resubmission_of, g.received_at
+           FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[])
+               AS g (message_id, vehicle_id, external_ref, batch_id, source, resubmission_of, received_at)
+           JOIN vehicle v ON v.tenant_id = $1 AND (v.id = g.vehicle_id OR v.external_ref = g.external_ref)
+           -- A dead letter whose second sending broke off is sent again as the same message.
+           ON CONFLICT (tenant_id, id) DO UPDATE SET received_at = excluded.received_at
+           RETURNING id, vehicle_id AS "vehicle_id!""#,
+        tenant.uuid(),
+        &named.messages,
+        &named.ids as &[Option<Uuid>],
+        &named.references as &[Option<String>],
+        &named.batches as &[&str],
+        &named.sources as &[&str],
+        &named.origins as &[Option<Uuid>],
+        &named.received,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id.into(), row.vehicle_id.into()))
+        .collect())
+}
+
+async fn note_by_device(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    named: &Named<'_, DeviceId>,
+) -> Result<Vec<(MessageId, DeviceId)>> {
+    let rows = sqlx::query!(
+        r#"WITH g AS (
+               SELECT g.*, d.id AS device_id
+               FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[])
+                   AS g (message_id, given_id, external_ref, batch_id, source, resubmission_of, received_at)
+               JOIN device d ON d.tenant_id = $1 AND (d.id = g.given_id OR d.external_ref = g.external_ref)
+           ), noted AS (
+               INSERT INTO message (tenant_id, id, batch_id, source, resubmission_of, received_at)
+               SELECT $1, message_id, batch_id, source, resubmission_of, received_at FROM g
+               ON CONFLICT (tenant_id, id) DO UPDATE SET received_at = excluded.received_at
+           )
+           SELECT message_id AS "message_id!", device_id FROM g"#,
+        tenant.uuid(),
+        &named.messages,
+        &named.ids as &[Option<Uuid>],
+        &named.references as &[Option<String>],
+        &named.batches as &[&str],
+        &named.sources as &[&str],
+        &named.origins as &[Option<Uuid>],
+        &named.received,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.message_id.into(), row.device_id.into()))
+        .collect())
 }
 
 /// Settles messages that wait. What is not there came another way than through the door, and nobody asks for it.

@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 use odograph_domain::{
     correction::Why,
     id::{DriverId, ExternalRef, IdOrRef, PolicyId, RatingPlanId, TenantId, VehicleId},
+    intake::Owned,
     money::Currency,
     policy::{DatedTerms, Policy, PolicyTerms, Product},
 };
@@ -20,6 +21,7 @@ use crate::{
     policy_changes::{PolicyChange, changes_of},
     rating_plans::newest_version,
     tenant::{TenantStore, given, named, reference},
+    transfers::handovers_of,
     vehicles::lock_vehicle,
 };
 
@@ -201,9 +203,22 @@ impl TenantStore {
     }
 }
 
-/// Fails where another policy of the vehicle covers a part of the time that this one covers. The vehicle must be locked.
+/// Fails where another policy of the vehicle covers a part of the time that this one covers, or where this one would run on
+/// after its owner gave the vehicle away. The vehicle must be locked.
 pub(crate) async fn refuse_overlap(conn: &mut PgConnection, tenant: TenantId, policy: &Policy) -> Result<()> {
-    let instants = |policy: &Policy| bounds(policy.starts_on, policy.ends_on, policy.time_zone);
+    let handovers = handovers_of(conn, tenant, policy.vehicle).await?;
+    let instants = |policy: &Policy| {
+        let (from, to) = bounds(policy.starts_on, policy.ends_on, policy.time_zone);
+        Owned::of_policy(policy.starts_on, policy.time_zone, &handovers).within(from, to)
+    };
+    let owned = Owned::of_policy(policy.starts_on, policy.time_zone, &handovers);
+    if let Some(sold) = owned.to {
+        let last = sold.with_timezone(&policy.time_zone).date_naive();
+        if policy.ends_on.is_none_or(|end| Some(end) > last.succ_opt()) {
+            let detail = format!("the vehicle changes hands on {last}, wanted an end by the day after it");
+            return Err(StoreError::Conflict { kind: "policy", detail });
+        }
+    }
     let (from, to) = instants(policy);
     let empty = |policy: &Policy| policy.ends_on == Some(policy.starts_on);
     let taken = policies_of(conn, tenant, policy.vehicle)

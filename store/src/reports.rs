@@ -175,8 +175,10 @@ macro_rules! over_trips {
                 + " FROM trip t JOIN trip_features f ON f.tenant_id = t.tenant_id AND f.trip_id = t.id " + $joins
                 + " WHERE t.tenant_id = $1 AND t.start_day BETWEEN $2 AND $3
                       AND ($4::uuid IS NULL OR t.driver_id = $4)
-                      AND ($5::uuid IS NULL OR t.vehicle_id IN (
-                          SELECT m.vehicle_id FROM fleet_vehicle m WHERE m.tenant_id = $1 AND m.fleet_id = $5)) " + $rest,
+                      AND ($5::uuid IS NULL OR EXISTS (SELECT FROM fleet_reach m
+                          WHERE m.tenant_id = $1 AND m.vehicle_id = t.vehicle_id AND m.fleet_id = $5
+                            AND (m.starts_at IS NULL OR m.starts_at <= t.started_at)
+                            AND (m.ends_at IS NULL OR t.started_at < m.ends_at))) " + $rest,
             $tenant,
             $span.from,
             $span.to,

@@ -1,10 +1,15 @@
 //! What a micro-batch's messages name, found in one go.
 
-use odograph_domain::id::{DriverId, IdOrRef, TenantId, VehicleId};
+use chrono::{DateTime, Utc};
+use odograph_domain::{
+    device::PairedDevice,
+    id::{DeviceId, DriverId, IdOrRef, TenantId, VehicleId},
+    intake::KnownDriver,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{error::Result, tenant::given};
+use crate::{error::Result, pairings::paired_devices, tenant::given};
 
 /// Ids or references as columns; one that can be neither is left NULL in both, and so found nowhere.
 struct Wanted<'a> {
@@ -50,7 +55,7 @@ pub(crate) async fn vehicles(conn: &mut PgConnection, named: &[(TenantId, &str)]
 }
 
 /// The drivers of these names, each where its name stands.
-pub(crate) async fn drivers(conn: &mut PgConnection, named: &[(TenantId, &str)]) -> Result<Vec<Option<DriverId>>> {
+pub(crate) async fn drivers(conn: &mut PgConnection, named: &[(TenantId, &str)]) -> Result<Vec<Option<KnownDriver>>> {
     if named.is_empty() {
         return Ok(Vec::new());
     }
@@ -59,8 +64,8 @@ pub(crate) async fn drivers(conn: &mut PgConnection, named: &[(TenantId, &str)])
         .map(|(tenant, text)| (*tenant, text.parse().ok()))
         .collect();
     let wanted = Wanted::of(&parsed);
-    let found = sqlx::query_scalar!(
-        r#"SELECT coalesce(a.id, b.id) AS found
+    let found = sqlx::query!(
+        r#"SELECT coalesce(a.id, b.id) AS id, coalesce(a.left_at, b.left_at) AS left_at
            FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (tenant_id, id, external_ref, place)
            LEFT JOIN driver a ON a.tenant_id = w.tenant_id AND a.id = w.id
            LEFT JOIN driver b ON b.tenant_id = w.tenant_id AND b.external_ref = w.external_ref
@@ -71,5 +76,22 @@ pub(crate) async fn drivers(conn: &mut PgConnection, named: &[(TenantId, &str)])
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.into_iter().map(|id| id.map(DriverId::from)).collect())
+    let known = |(id, left_at): (Option<Uuid>, Option<DateTime<Utc>>)| {
+        let id = id?.into();
+        Some(KnownDriver { id, left_at })
+    };
+    Ok(found.into_iter().map(|row| known((row.id, row.left_at))).collect())
+}
+
+/// The devices of these names, each where its name stands, with everywhere they ever were.
+pub(crate) async fn devices(conn: &mut PgConnection, named: &[(TenantId, &str)]) -> Result<Vec<Option<PairedDevice>>> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parsed: Vec<(TenantId, Option<IdOrRef<DeviceId>>)> = named
+        .iter()
+        .map(|(tenant, text)| (*tenant, text.parse().ok()))
+        .collect();
+    let wanted = Wanted::of(&parsed);
+    paired_devices(conn, &wanted.tenants, &wanted.ids, &wanted.references).await
 }

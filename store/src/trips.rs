@@ -159,10 +159,14 @@ macro_rules! list_trips {
         select_trips!(
             ["WHERE t.tenant_id = $1 AND ($2::uuid IS NULL OR t.vehicle_id = $2) AND ($3::uuid IS NULL OR t.driver_id = $3)
                AND ($4::timestamptz IS NULL OR t.ended_at >= $4) AND ($5::timestamptz IS NULL OR t.started_at < $5)
-               AND ($9::uuid IS NULL OR EXISTS (SELECT FROM fleet_vehicle v
-                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.fleet_id = $9))
-               AND ($10::uuid IS NULL OR EXISTS (SELECT FROM group_vehicle v
-                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.group_id = $10))
+               AND ($9::uuid IS NULL OR EXISTS (SELECT FROM fleet_reach v
+                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.fleet_id = $9
+                   AND (v.starts_at IS NULL OR v.starts_at <= t.started_at)
+                   AND (v.ends_at IS NULL OR t.started_at < v.ends_at)))
+               AND ($10::uuid IS NULL OR EXISTS (SELECT FROM group_reach v
+                   WHERE v.tenant_id = t.tenant_id AND v.vehicle_id = t.vehicle_id AND v.group_id = $10
+                   AND (v.starts_at IS NULL OR v.starts_at <= t.started_at)
+                   AND (v.ends_at IS NULL OR t.started_at < v.ends_at)))
                AND ($11::date IS NULL OR t.start_day >= $11) AND ($12::date IS NULL OR t.start_day < $12)
                AND ($13::text IS NULL OR t.state = $13) AND ($14::float8 IS NULL OR f.billable_m >= $14)
                AND ($15::timestamptz IS NULL OR t.derived_at >= $15) " $rest],

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use odograph_domain::{
+    device::PairedDevice,
     id::{DriverId, MessageId, TenantId, VehicleId},
-    intake::{LedgerEntry, LedgerKey, VehicleContext, VehicleState},
+    intake::{KnownDriver, LedgerEntry, LedgerKey, VehicleContext, VehicleState},
     lease::Lease,
     time::{EventTime, ReceivedAt},
 };
@@ -125,8 +126,13 @@ impl WorkerTx {
     }
 
     /// As [`WorkerTx::resolve_vehicles`].
-    pub async fn resolve_drivers(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<DriverId>>> {
+    pub async fn resolve_drivers(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<KnownDriver>>> {
         resolve::drivers(&mut self.tx, named).await
+    }
+
+    /// As [`WorkerTx::resolve_vehicles`], with everywhere each device ever was.
+    pub async fn resolve_devices(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<PairedDevice>>> {
+        resolve::devices(&mut self.tx, named).await
     }
 
     /// The states of these vehicles, locked until the transaction ends and made where there are none. Ordered by vehicle.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use odograph_domain::{
     envelope::Source,
-    id::{TenantId, VehicleId},
+    id::{DeviceId, TenantId, VehicleId},
     intake::{DirtyWindow, NewBatch, NewDeadLetter, VehicleState},
     outcome::Tally,
     time::{EventTime, ReceivedAt},
@@ -20,7 +20,7 @@ use crate::{
     import_runs::count_imports,
     messages::{Settled, settle},
     outcomes::count,
-    raw::{at, seal_block},
+    raw::{ImpactRow, at, insert_impact, seal_block},
     session::{Caller, now},
     store::Store,
     tenant::to_json,
@@ -135,7 +135,7 @@ async fn insert_ledger(conn: &mut PgConnection, batches: &[NewBatch]) -> Result<
 
 async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, batches: &[NewBatch]) -> Result<()> {
     let (mut tenants, mut vehicles, mut ids, mut messages, mut received) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut kinds, mut subjects, mut key_ids) = (vec![], vec![], vec![]);
+    let (mut kinds, mut subjects, mut key_ids, mut devices) = (vec![], vec![], vec![], vec![]);
     let (mut from, mut to, mut counts, mut payloads) = (vec![], vec![], vec![], vec![]);
     for batch in batches {
         for (subject, samples) in batch.samples.iter().filter(|(_, samples)| !samples.is_empty()) {
@@ -150,6 +150,7 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
             kinds.push(subject.kind);
             subjects.push(subject.id);
             key_ids.push(key.id);
+            devices.push(batch.device.map(DeviceId::uuid));
             from.push(at(header.min_ts_ms)?);
             to.push(at(header.max_ts_ms)?);
             counts.push(i32::try_from(header.samples).unwrap_or(i32::MAX));
@@ -158,9 +159,9 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
     }
     sqlx::query!(
         "INSERT INTO raw_journal (tenant_id, vehicle_id, id, message_id, subject_kind, subject_id, key_id, min_ts, max_ts,
-                                  samples, payload, received_at)
+                                  samples, payload, received_at, device_id)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[],
-                              $8::timestamptz[], $9::timestamptz[], $10::int[], $11::bytea[], $12::timestamptz[])",
+                              $8::timestamptz[], $9::timestamptz[], $10::int[], $11::bytea[], $12::timestamptz[], $13::uuid[])",
         &tenants,
         &vehicles,
         &ids,
@@ -173,6 +174,7 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
         &counts,
         &payloads,
         &received,
+        &devices as &[Option<Uuid>],
     )
     .execute(conn)
     .await?;
@@ -182,28 +184,15 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
 async fn insert_impacts(conn: &mut PgConnection, store: &Store, keys: &Keys, batches: &[NewBatch]) -> Result<()> {
     for batch in batches {
         for (subject, impact) in &batch.impacts {
-            let id = store.ids().uuid();
             let subject = SubjectRef::new(batch.key.tenant, *subject);
             let key = key_of(keys, subject)?;
-            let plain = serde_json::to_vec(impact).map_err(StoreError::corrupt)?;
-            let context = [b"raw_impact".as_slice(), id.as_bytes()].concat();
-            sqlx::query!(
-                "INSERT INTO raw_impact (tenant_id, vehicle_id, id, message_id, subject_kind, subject_id, key_id, trigger_ts,
-                                         sealed, received_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                batch.key.tenant.uuid(),
-                batch.key.vehicle.uuid(),
-                id,
-                batch.message.uuid(),
-                subject.kind,
-                subject.id,
-                key.id,
-                impact.trigger_ts.utc(),
-                key.key.seal(&context, &plain)?,
-                batch.received_at.utc(),
-            )
-            .execute(&mut *conn)
-            .await?;
+            let row = ImpactRow {
+                vehicle: batch.key.vehicle.uuid(),
+                message: batch.message.uuid(),
+                device: batch.device.map(DeviceId::uuid),
+                received_at: batch.received_at.utc(),
+            };
+            insert_impact(conn, store.ids(), &row, subject, key, impact).await?;
         }
     }
     Ok(())

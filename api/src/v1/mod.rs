@@ -8,6 +8,7 @@ pub(crate) mod drivers;
 pub(crate) mod events;
 pub(crate) mod fleets;
 pub(crate) mod oauth;
+pub(crate) mod odometer_changes;
 pub(crate) mod outcomes;
 pub(crate) mod policies;
 pub(crate) mod premiums;
@@ -18,17 +19,19 @@ pub(crate) mod scores;
 pub(crate) mod settings;
 pub(crate) mod telemetry;
 pub(crate) mod tenants;
+pub(crate) mod transfers;
 pub(crate) mod trips;
 pub(crate) mod usage;
 pub(crate) mod vehicles;
 
 use actix_web::{HttpResponse, http::header};
+use chrono::{DateTime, Utc};
 use odograph_domain::id::{DriverId, FleetId, GroupId, IdOrRef, PolicyId, VehicleId};
 use odograph_store::{PolicyRecord, StoreError, TenantStore};
 use serde::Serialize;
 
 use crate::{
-    extract::path,
+    extract::{path, query::Fields},
     problem::{Code, Problem},
 };
 
@@ -74,6 +77,13 @@ pub(crate) fn created<T: Serialize>(location: String, body: &T) -> HttpResponse 
     HttpResponse::Created()
         .insert_header((header::LOCATION, location))
         .json(body)
+}
+
+/// A field that says when something happened: it has.
+pub(crate) fn not_after(fields: &mut Fields, field: &str, given: DateTime<Utc>, now: DateTime<Utc>) {
+    if given > now {
+        fields.wrong(field, format!("wanted a time that is past, got {}", given.to_rfc3339()));
+    }
 }
 
 pub(crate) async fn vehicle_id(store: &TenantStore, given: &str) -> Result<VehicleId, Problem> {

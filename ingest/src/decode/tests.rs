@@ -20,6 +20,7 @@ fn envelope(payload: Vec<u8>, content_encoding: ContentEncoding) -> Envelope {
         lane: Lane::Live,
         vehicle: None,
         vehicle_given: "v".into(),
+        device: None,
         received_at: ReceivedAt::from_millis(1_770_000_000_000).unwrap(),
         content_type: ContentType::Json,
         content_encoding,

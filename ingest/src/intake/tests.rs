@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
 use odograph_domain::{
+    device::{PairedDevice, Pairing},
     envelope::{ContentEncoding, ContentType, Envelope, Lane, Source},
     id::{MessageId, PolicyId, TenantId, VehicleId},
-    intake::{Assigned, Cover},
+    intake::{Assigned, Cover, Owned},
     policy::Product,
     sample::parse_ts,
     settings::TenantSettings,
@@ -30,6 +31,7 @@ fn envelope(payload: &str) -> Envelope {
         lane: Lane::Live,
         vehicle: Some(id(3)),
         vehicle_given: "v".into(),
+        device: None,
         received_at: ReceivedAt::new(at("2026-02-01T00:00:00Z")),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,
@@ -53,6 +55,7 @@ fn context() -> VehicleContext {
         time_zone: chrono_tz::Tz::UTC,
         from,
         to,
+        owned: Owned::default(),
     };
     VehicleContext {
         tenant: id(2),
@@ -67,15 +70,37 @@ fn context() -> VehicleContext {
             from: noon,
             to: None,
         }],
-        devices: vec![(id(20), Some("dongle".into()), 1)],
+        handovers: vec![],
+        odometer_changes: vec![],
+        left: BTreeMap::new(),
+    }
+}
+
+fn pairing(vehicle: u128, from: &str, to: Option<&str>) -> Pairing {
+    Pairing {
+        vehicle: id(vehicle),
+        rank: 1,
+        from: (!from.is_empty()).then(|| at(from)),
+        to: to.map(at),
+    }
+}
+
+fn named(pairings: Vec<Pairing>) -> Named {
+    let anna = KnownDriver {
+        id: id(13),
+        left_at: Some(at("2026-02-01T00:00:00Z")),
+    };
+    Named {
+        drivers: BTreeMap::from([("anna".to_owned(), anna)]),
+        device: Some(PairedDevice { id: id(20), pairings }),
     }
 }
 
 fn judged(payload: &str) -> Judged {
     let envelope = envelope(payload);
     let decoded = decode(&envelope, &DecodeLimits::default()).unwrap();
-    let drivers = BTreeMap::from([("anna".to_owned(), id(13))]);
-    judge(&envelope.header, &decoded, &context(), &drivers)
+    let named = named(vec![pairing(3, "", None)]);
+    judge(&envelope.header, &decoded, &context(), &named, Part::Whole)
 }
 
 const MIXED: &str = r#"{"schema":1,"batch_id":"b","vehicle":"v","device":"dongle","samples":[
@@ -170,4 +195,84 @@ fn an_unknown_vehicle_allows_nothing() {
     let judged = refuse(&envelope.header, refusal, &envelope.payload, None);
     let text = String::from_utf8(judged.dead_letters[0].payload.clone()).unwrap();
     assert!(!text.contains("7.5") && text.contains("11:00:04"), "{text}");
+}
+
+/// Ten seconds of a device that changes cars after five.
+fn across(vehicle: &str, named: &Named, of: u128, part: Part) -> Judged {
+    let samples: Vec<Value> = (0..10)
+        .map(|s| json!({ "ts": format!("2026-01-31T13:00:0{s}Z"), "accel_x_ms2": 1.5, "driver": "anna" }))
+        .collect();
+    let mut batch = json!({ "schema": 1, "batch_id": "b", "device": "dongle", "samples": samples });
+    if !vehicle.is_empty() {
+        batch["vehicle"] = vehicle.into();
+    }
+    let envelope = envelope(&batch.to_string());
+    let decoded = decode(&envelope, &DecodeLimits::default()).unwrap();
+    let context = VehicleContext {
+        vehicle: id(of),
+        ..context()
+    };
+    judge(&envelope.header, &decoded, &context, named, part)
+}
+
+fn times(judged: &Judged) -> Vec<String> {
+    let batch = judged.batch.as_ref().unwrap();
+    let samples = batch.samples.iter().flat_map(|(_, samples)| samples);
+    samples
+        .map(|raw| raw.sample.ts.to_string()[17..19].to_owned())
+        .collect()
+}
+
+#[test]
+fn a_device_is_where_its_pairings_say() {
+    let moved = named(vec![
+        pairing(3, "", Some("2026-01-31T13:00:05Z")),
+        pairing(4, "2026-01-31T13:00:05Z", None),
+    ]);
+    // The batch says that it is of the first car all along: what is not is kept apart.
+    let whole = across("v", &moved, 3, Part::Whole);
+    assert_eq!(times(&whole), ["00", "01", "02", "03", "04"]);
+    assert_eq!(
+        (whole.tally.rejected["device_elsewhere"], whole.tally.balances()),
+        (5, true)
+    );
+    let letter = &whole.dead_letters[0];
+    assert_eq!((letter.vehicle, letter.subject), (None, Subject::Tenant));
+    assert!(!String::from_utf8(letter.payload.clone()).unwrap().contains("1.5"));
+    // It leaves that to the device: each car gets its own, and nothing is lost.
+    let (first, second) = (
+        across("", &moved, 3, Part::Leading),
+        across("", &moved, 4, Part::Following),
+    );
+    assert_eq!((times(&first).len(), times(&second)[0].as_str()), (5, "05"));
+    assert_eq!(first.tally.received + second.tally.received, 10);
+    assert!(first.dead_letters.is_empty() && second.dead_letters.is_empty());
+}
+
+#[test]
+fn what_a_device_recorded_in_no_vehicle_is_answered_for_once() {
+    let removed = named(vec![
+        pairing(3, "", Some("2026-01-31T13:00:03Z")),
+        pairing(4, "2026-01-31T13:00:08Z", None),
+    ]);
+    let (first, second) = (
+        across("", &removed, 3, Part::Leading),
+        across("", &removed, 4, Part::Following),
+    );
+    assert_eq!((times(&first).len(), times(&second).len()), (3, 2));
+    assert_eq!((first.tally.rejected["device_unpaired"], second.tally.received), (5, 2));
+    assert!(first.tally.balances() && second.tally.balances());
+}
+
+#[test]
+fn nothing_is_of_a_driver_who_has_left() {
+    let mut named = named(vec![]);
+    named.drivers.get_mut("anna").unwrap().left_at = Some(at("2026-01-31T13:00:04Z"));
+    let judged = across("v", &named, 3, Part::Whole);
+    assert_eq!(times(&judged).len(), 4);
+    assert_eq!(
+        (judged.tally.rejected["driver_left"], judged.tally.balances()),
+        (6, true)
+    );
+    assert_eq!(judged.dead_letters[0].subject, Subject::Driver(id(12)));
 }

@@ -311,6 +311,7 @@ fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
         lane: Lane::Live,
         vehicle: Some(message.vehicle),
         vehicle_given: message.given.to_string(),
+        device: None,
         received_at: ReceivedAt::new(parts.clock.now()),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,

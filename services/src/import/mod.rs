@@ -181,6 +181,7 @@ impl<'a> Sender<'a> {
             lane: Lane::Bulk,
             vehicle,
             vehicle_given: given.to_owned(),
+            device: None,
             received_at: ReceivedAt::new(self.parts.clock.now()),
             content_type: ContentType::Json,
             content_encoding: ContentEncoding::Identity,

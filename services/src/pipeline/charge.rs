@@ -141,7 +141,7 @@ async fn meter(tx: &mut DeriveTx, cover: &Cover, days: &BTreeSet<NaiveDate>) -> 
         return Ok(days);
     };
     let mut metres: BTreeMap<NaiveDate, f64> = BTreeMap::new();
-    for share in tx.day_shares(*first, *last).await? {
+    for share in tx.day_shares(*first, *last, cover.owned).await? {
         *metres.entry(share.day).or_default() += share.metres;
     }
     let usage: Vec<UsageDay> = days

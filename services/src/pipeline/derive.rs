@@ -9,32 +9,29 @@ use std::{
 
 use anyhow::Result;
 use chrono::{NaiveDate, TimeDelta};
-use chrono_tz::Tz;
 use futures_util::FutureExt as _;
 use odograph_domain::{
     batch::RawSample,
     correction::{Cause, Correction, Why},
-    features::QualityMark,
     id::{DriverId, TenantId, TripId},
     intake::{DirtyWindow, VehicleContext},
     time::{EventTime, Window},
-    trip::{Trip, TripBounds, TripRecord},
+    trip::{Trip, TripRecord},
 };
 use odograph_ingest::{
     assemble::{self, Assembled},
     order::{self, Merged},
     window,
 };
-use odograph_scoring::features::{self, TripInput};
 use odograph_store::{DeriveTx, PutPremium, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-use uuid::Uuid;
 
 use super::{
     Pipeline, charge,
     correct::{Replaced, Shown},
+    records::{features_of, keep_ids, left_of_named},
 };
 use crate::meter::Step;
 
@@ -129,7 +126,7 @@ const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Derived> {
     let meter = &pipeline.meter;
     let running = meter.step(Step::Claim);
-    let context = tx.context().await?;
+    let mut context = tx.context().await?;
     drop(running);
     let whole = tx.dirty().window;
     let slice = Window {
@@ -137,6 +134,9 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
         ..whole
     };
     let running = meter.step(Step::Rebuild);
+    if tx.dirty().cause.why.iter().any(|why| moves_data(*why)) {
+        tx.rehome(&context, slice).await?;
+    }
     let Rebuilt {
         window,
         old,
@@ -153,10 +153,11 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     let open = close_last(&mut trips, &old, silent)?;
     drop(running);
     let running = meter.step(Step::Features);
+    context.left.extend(left_of_named(tx, &merged).await?);
     let mut records = features_of(&merged, &trips, &context)?;
     drop(running);
     let running = meter.step(Step::Replace);
-    let removed = keep_ids(&mut records, &old, pipeline);
+    let removed = keep_ids(&mut records, &old, &context, pipeline);
     let changes = replace(tx, &removed, records, &old).await?;
     drop(running);
     let running = meter.step(Step::Charge);
@@ -188,6 +189,11 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     })
 }
 
+/// Whether raw data can turn out to be of another vehicle or person by it.
+fn moves_data(why: Why) -> bool {
+    matches!(why, Why::DeviceChanged | Why::AssignmentChanged | Why::OwnershipChanged)
+}
+
 /// A window that holds every trip its change can touch, as it was and as it is now.
 struct Rebuilt {
     window: Window,
@@ -214,7 +220,8 @@ async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> 
         }
         let merged = order::merge(raw.read(tx, reading).await?.to_vec());
         let later = tx.raw_after(reading.to).await?;
-        let trips = assemble::close_before(assemble::assemble(&merged.samples, settings), later);
+        let trips = assemble::assemble_between(&merged.samples, &context.handovers, settings);
+        let trips = assemble::close_before(trips, later, &context.handovers, settings);
         let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
         let grown = window::expand(window, settings, &derived);
         if grown == window {
@@ -287,111 +294,6 @@ fn close_last(assembled: &mut Vec<Assembled>, old: &[StoredTrip], silent: bool) 
     }
     assembled.pop();
     Ok(Some(open))
-}
-
-fn features_of(merged: &Merged, trips: &[Assembled], context: &VehicleContext) -> Result<Vec<TripRecord>> {
-    let ended: Vec<(TripBounds, &[RawSample])> = trips
-        .iter()
-        .filter_map(|trip| Some((trip.trip.bounds()?, merged.samples.get(trip.range.clone())?)))
-        .collect();
-    let inputs: Vec<TripInput<'_>> = ended
-        .iter()
-        .map(|(bounds, samples)| {
-            let at = bounds.start.utc();
-            TripInput {
-                samples,
-                bounds: *bounds,
-                time_zone: zone_of(context, bounds),
-                // Where the product changes on the way, figures over the whole trip would tell of the part they may not.
-                behaviour_allowed: context.behaviour_allowed(at) && context.behaviour_allowed(bounds.end.utc()),
-            }
-        })
-        .collect();
-    let features = features::features(&inputs)?;
-    let ranges = trips
-        .iter()
-        .filter(|trip| trip.trip.bounds().is_some())
-        .map(|trip| trip.range.clone());
-    let records = inputs
-        .iter()
-        .zip(features)
-        .zip(ranges)
-        .map(|((input, mut features), range)| {
-            let doubled = merged.merged.iter().filter(|index| range.contains(*index)).count();
-            if doubled > 0 {
-                features.marks.insert(QualityMark::Merged, doubled as u32);
-            }
-            TripRecord {
-                // Given by `keep_ids`.
-                id: TripId::from_uuid(Uuid::nil()),
-                vehicle: context.vehicle,
-                driver: driver_of(input, context),
-                bounds: input.bounds,
-                time_zone: input.time_zone,
-                features,
-                version: 1,
-            }
-        });
-    Ok(records.collect())
-}
-
-/// Of the policy that covers the trip's start, else of the first that covers a part of it.
-fn zone_of(context: &VehicleContext, bounds: &TripBounds) -> Tz {
-    let (start, end) = (bounds.start.utc(), bounds.end.utc());
-    let later = || {
-        context
-            .covers
-            .iter()
-            .find(|cover| cover.from <= end && cover.to.is_none_or(|to| start < to))
-    };
-    context
-        .cover_at(start)
-        .or_else(later)
-        .map_or(Tz::UTC, |cover| cover.time_zone)
-}
-
-/// The driver that most of the trip's samples name, else the one assigned, else the policy's main driver.
-fn driver_of(input: &TripInput<'_>, context: &VehicleContext) -> Option<DriverId> {
-    let mut named: HashMap<DriverId, usize> = HashMap::new();
-    for driver in input.samples.iter().filter_map(|sample| sample.driver) {
-        *named.entry(driver).or_default() += 1;
-    }
-    let most = named
-        .into_iter()
-        .max_by_key(|(driver, samples)| (*samples, std::cmp::Reverse(*driver)));
-    most.map(|(driver, _)| driver)
-        .or_else(|| context.driver_at(input.bounds.start.utc()))
-}
-
-/// Each new trip takes the id of the old one it overlaps most, so that a rebuilt trip stays the same trip. Returns the
-/// old ones that are no more.
-fn keep_ids(records: &mut [TripRecord], old: &[StoredTrip], pipeline: &Pipeline) -> Vec<TripId> {
-    let overlap = |a: Window, b: Window| (a.to.min(b.to) - a.from.max(b.from)).num_milliseconds();
-    let mut pairs: Vec<(i64, usize, usize)> = Vec::new();
-    for (new, record) in records.iter().enumerate() {
-        for (known, trip) in old.iter().enumerate() {
-            if record.bounds.window().overlaps(trip.bounds.window()) {
-                pairs.push((overlap(record.bounds.window(), trip.bounds.window()), new, known));
-            }
-        }
-    }
-    pairs.sort_by_key(|(overlap, new, known)| (std::cmp::Reverse(*overlap), *new, *known));
-    let (mut named, mut taken) = (BTreeSet::new(), BTreeSet::new());
-    for (_, new, known) in pairs {
-        if !named.contains(&new) && taken.insert(known) {
-            named.insert(new);
-            records[new].id = old[known].id;
-        }
-    }
-    for (new, record) in records.iter_mut().enumerate() {
-        if !named.contains(&new) {
-            record.id = TripId::from_uuid(pipeline.ids.uuid());
-        }
-    }
-    (0..old.len())
-        .filter(|known| !taken.contains(known))
-        .map(|known| old[known].id)
-        .collect()
 }
 
 /// Writes what differs, and says what the window touches.

@@ -1,13 +1,13 @@
 //! From the queue to the journal: one micro-batch of one partition, committed as a whole.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use odograph_domain::{
     envelope::{ContentEncoding, Envelope, Header, Source},
-    id::{DriverId, MessageId, TenantId, VehicleId},
+    id::{MessageId, TenantId, VehicleId},
     intake::{LedgerKey, VehicleContext, VehicleState},
     lease::Lease,
     outcome::{MessageOutcome, MessageRejection},
@@ -16,7 +16,7 @@ use odograph_domain::{
 use odograph_ingest::{
     decode::{self, Decoded, Refusal},
     dedup::Known,
-    intake::{self, Judged},
+    intake::{self, Judged, Named, Part},
     minimise, watch,
 };
 use odograph_store::{Settled, StoreError, WorkerTx, Writes};
@@ -147,12 +147,16 @@ impl Pipeline {
     /// Resolves vehicle and drivers, drops what may not be kept, validates each sample by itself.
     async fn judge<'a>(&self, tx: &mut WorkerTx, messages: &'a [Message]) -> Result<Judgement<'a>, StoreError> {
         let _running = self.meter.step(Step::Judge);
-        let vehicles = vehicles_of(tx, messages).await?;
-        let wanted: BTreeSet<(TenantId, VehicleId)> = messages
-            .iter()
-            .zip(&vehicles)
-            .filter_map(|(message, vehicle)| Some((message.envelope.header.tenant, (*vehicle)?)))
-            .collect();
+        let named = named_in(tx, messages).await?;
+        let vehicles = vehicles_of(tx, messages, &named).await?;
+        let of_tenant = |(message, vehicles): (&Message, &Vec<VehicleId>)| {
+            let tenant = message.envelope.header.tenant;
+            vehicles
+                .iter()
+                .map(move |vehicle| (tenant, *vehicle))
+                .collect::<Vec<_>>()
+        };
+        let wanted: BTreeSet<(TenantId, VehicleId)> = messages.iter().zip(&vehicles).flat_map(of_tenant).collect();
         let wanted: Vec<_> = wanted.into_iter().collect();
         let contexts: HashMap<VehicleId, VehicleContext> = tx
             .contexts(&wanted)
@@ -160,12 +164,20 @@ impl Pipeline {
             .into_iter()
             .map(|context| (context.vehicle, context))
             .collect();
-        let drivers = drivers_of(tx, messages).await?;
-        let judge = |((message, vehicle), drivers): ((&'a Message, Option<VehicleId>), &Drivers)| {
-            let context = vehicle.and_then(|vehicle| contexts.get(&vehicle));
-            (message, judge_one(message, context, drivers))
-        };
-        let judged = messages.iter().zip(vehicles).zip(&drivers).map(judge).collect();
+        let mut judged = Vec::with_capacity(messages.len());
+        for ((message, vehicles), named) in messages.iter().zip(&vehicles).zip(&named) {
+            if vehicles.is_empty() {
+                judged.push((message, judge_one(message, None, named, Part::Whole)));
+            }
+            for (place, vehicle) in vehicles.iter().enumerate() {
+                let part = match (message.names_vehicle(), place) {
+                    (true, _) => Part::Whole,
+                    (false, 0) => Part::Leading,
+                    (false, _) => Part::Following,
+                };
+                judged.push((message, judge_one(message, contexts.get(vehicle), named, part)));
+            }
+        }
         Ok(Judgement { contexts, judged })
     }
 
@@ -226,6 +238,7 @@ impl Pipeline {
             writes.dead_letters.extend(judged.dead_letters);
             writes.batches.extend(judged.batch);
         }
+        writes.settled = Settled::by_message(writes.settled);
         for (tenant, vehicle) in touched {
             writes
                 .states
@@ -292,41 +305,64 @@ struct Judgement<'a> {
     judged: Vec<(&'a Message, Judged)>,
 }
 
-/// The vehicle of each message, where there is one.
-async fn vehicles_of(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Option<VehicleId>>, StoreError> {
-    let headers = || messages.iter().map(|message| &message.envelope.header);
-    let named: Vec<(TenantId, &str)> = headers()
-        .filter(|header| header.vehicle.is_none())
-        .map(|header| (header.tenant, header.vehicle_given.as_str()))
-        .collect();
-    let mut found = tx.resolve_vehicles(&named).await?.into_iter();
-    Ok(headers()
-        .map(|header| header.vehicle.or_else(|| found.next().flatten()))
-        .collect())
+impl Message {
+    fn names_vehicle(&self) -> bool {
+        let header = &self.envelope.header;
+        header.vehicle.is_some() || !header.vehicle_given.is_empty()
+    }
 }
 
-/// Drivers by the name they are given.
-type Drivers = BTreeMap<String, DriverId>;
-
-/// For each message every driver that it names and its tenant knows.
-async fn drivers_of(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Drivers>, StoreError> {
-    let named: Vec<(usize, TenantId, &str)> = messages
+/// The vehicles of each message: that which it names, or those its device was in. None where there is none.
+async fn vehicles_of(
+    tx: &mut WorkerTx,
+    messages: &[Message],
+    named: &[Named],
+) -> Result<Vec<Vec<VehicleId>>, StoreError> {
+    let given: Vec<(TenantId, &str)> = messages
         .iter()
-        .enumerate()
-        .flat_map(|(place, message)| {
-            let names = message.decoded.iter().flat_map(Decoded::drivers);
-            names.map(move |name| (place, message.envelope.header.tenant, name))
-        })
+        .map(|message| &message.envelope.header)
+        .filter(|header| header.vehicle.is_none() && !header.vehicle_given.is_empty())
+        .map(|header| (header.tenant, header.vehicle_given.as_str()))
         .collect();
-    let wanted: Vec<(TenantId, &str)> = named.iter().map(|(_, tenant, name)| (*tenant, *name)).collect();
-    let found = tx.resolve_drivers(&wanted).await?;
-    let mut drivers = vec![Drivers::new(); messages.len()];
-    for ((place, _, name), driver) in named.into_iter().zip(found) {
+    let mut found = tx.resolve_vehicles(&given).await?.into_iter();
+    let vehicles = messages.iter().zip(named).map(|(message, named)| {
+        let header = &message.envelope.header;
+        match (header.vehicle, &message.decoded) {
+            (Some(vehicle), _) => vec![vehicle],
+            (None, _) if message.names_vehicle() => found.next().flatten().into_iter().collect(),
+            (None, Ok(decoded)) => named.vehicles(decoded),
+            (None, Err(_)) => vec![],
+        }
+    });
+    Ok(vehicles.collect())
+}
+
+/// For each message the device and every driver that it names and its tenant knows.
+async fn named_in(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Named>, StoreError> {
+    let decoded = || {
+        messages.iter().enumerate().filter_map(|(place, message)| {
+            let decoded = message.decoded.as_ref().ok()?;
+            Some((place, message.envelope.header.tenant, decoded))
+        })
+    };
+    let drivers: Vec<(usize, TenantId, &str)> = decoded()
+        .flat_map(|(place, tenant, decoded)| decoded.drivers().into_iter().map(move |name| (place, tenant, name)))
+        .collect();
+    let devices: Vec<(usize, TenantId, &str)> = decoded()
+        .filter_map(|(place, tenant, decoded)| Some((place, tenant, decoded.device.as_deref()?)))
+        .collect();
+    let mut named: Vec<Named> = messages.iter().map(|_| Named::default()).collect();
+    let wanted: Vec<(TenantId, &str)> = drivers.iter().map(|(_, tenant, name)| (*tenant, *name)).collect();
+    for ((place, _, name), driver) in drivers.into_iter().zip(tx.resolve_drivers(&wanted).await?) {
         if let Some(driver) = driver {
-            drivers[place].insert(name.to_owned(), driver);
+            named[place].drivers.insert(name.to_owned(), driver);
         }
     }
-    Ok(drivers)
+    let wanted: Vec<(TenantId, &str)> = devices.iter().map(|(_, tenant, name)| (*tenant, *name)).collect();
+    for ((place, _, _), device) in devices.into_iter().zip(tx.resolve_devices(&wanted).await?) {
+        named[place].device = device;
+    }
+    Ok(named)
 }
 
 fn messages_of(judged: &[(&Message, Judged)]) -> Vec<(TenantId, MessageId)> {
@@ -349,20 +385,37 @@ fn import_run(header: &Header) -> Option<Uuid> {
     header.extra.get(import::RUN)?.as_str()?.parse().ok()
 }
 
-fn judge_one(message: &Message, context: Option<&VehicleContext>, drivers: &Drivers) -> Judged {
+fn judge_one(message: &Message, context: Option<&VehicleContext>, named: &Named, part: Part) -> Judged {
     let Envelope { header, payload } = &message.envelope;
     let refusal = match (&message.decoded, context) {
-        (Ok(decoded), Some(context)) => return intake::judge(header, decoded, context, drivers),
+        (Ok(decoded), Some(context)) => return intake::judge(header, decoded, context, named, part),
         (Err(refusal), _) => refusal.clone(),
         (Ok(decoded), None) => {
-            let detail = "vehicle: wanted the id or external_ref of a vehicle of this tenant";
-            let mut refusal = Refusal::new(MessageRejection::UnknownVehicle, detail);
+            let mut refusal = of_no_vehicle(message, named);
             refusal.batch_id = Some(decoded.batch_id.to_string());
             refusal.samples = decoded.samples.len() as u32;
             refusal
         }
     };
     intake::refuse(header, refusal, payload, context)
+}
+
+fn of_no_vehicle(message: &Message, named: &Named) -> Refusal {
+    let (reason, detail) = match (message.names_vehicle(), &named.device) {
+        (true, _) => (
+            MessageRejection::UnknownVehicle,
+            "vehicle: wanted the id or external_ref of a vehicle of this tenant",
+        ),
+        (false, None) => (
+            MessageRejection::UnknownDevice,
+            "device: wanted the id or external_ref of a device of this tenant",
+        ),
+        (false, Some(_)) => (
+            MessageRejection::DeviceUnpaired,
+            "device: wanted one that is in a vehicle at that time, got one that is in none",
+        ),
+    };
+    Refusal::new(reason, detail)
 }
 
 async fn pause(shutdown: &CancellationToken) -> Result<(), Stop> {

@@ -18,6 +18,7 @@ pub mod charge;
 pub mod correct;
 pub mod derive;
 pub mod ingest;
+mod records;
 
 /// What the pipeline runs on.
 #[derive(Clone)]

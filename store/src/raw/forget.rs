@@ -5,12 +5,8 @@ use odograph_domain::{intake::VehicleContext, sample::DataClass};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{block::open_block, compact::insert};
-use crate::{
-    crypto::{SubjectKey, existing_keys},
-    error::Result,
-    session::Caller,
-};
+use super::row::{self, Opened};
+use crate::{error::Result, session::Caller};
 
 /// Takes behaviour out of what is stored from an instant on, wherever the vehicle's policies do not allow it. A block is
 /// written again without it; what it says of places and distances stays to the bit. Returns how many were.
@@ -58,55 +54,21 @@ pub(crate) async fn forget_behaviour(
     Ok(rewritten)
 }
 
-/// One journal row or block, opened one at a time: a year of them need not fit in memory.
 async fn minimise(conn: &mut PgConnection, caller: &Caller<'_>, context: &VehicleContext, id: Uuid) -> Result<bool> {
-    let (tenant, vehicle) = (caller.tenant.uuid(), context.vehicle.uuid());
-    let row = sqlx::query!(
-        r#"SELECT subject_kind AS "subject_kind!", subject_id AS "subject_id!", key_id AS "key_id!", payload AS "payload!"
-           FROM (SELECT subject_kind, subject_id, key_id, payload FROM raw_journal
-                 WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3
-                 UNION ALL
-                 SELECT subject_kind, subject_id, key_id, payload FROM raw_block
-                 WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3) AS r"#,
-        tenant,
-        vehicle,
-        id,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let keys = existing_keys(conn, caller.master, caller.tenant, &[row.key_id]).await?;
-    // Without a key it is erased already.
-    let Some(key) = keys.get(&row.key_id).cloned().flatten() else {
+    let vehicle = context.vehicle;
+    let Some(Opened { origin, key, samples }) = row::open(conn, caller, vehicle, id).await? else {
         return Ok(false);
     };
-    let before = open_block(&key, &row.payload)?;
-    let mut after = before.clone();
+    let mut after = samples.clone();
     for raw in &mut after {
         if !context.behaviour_allowed(raw.sample.ts.utc()) {
             raw.sample.retain(|class| class == DataClass::Mileage);
         }
     }
-    if after == before {
+    if after == samples {
         return Ok(false);
     }
-    sqlx::query!(
-        "DELETE FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3",
-        tenant,
-        vehicle,
-        id,
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "DELETE FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3",
-        tenant,
-        vehicle,
-        id,
-    )
-    .execute(&mut *conn)
-    .await?;
-    let key = SubjectKey { id: row.key_id, key };
-    let subject = (row.subject_kind.as_str(), row.subject_id);
-    insert(conn, caller, context.vehicle, subject, &key, &after).await?;
+    row::delete(conn, caller, vehicle, id).await?;
+    row::put(conn, caller, vehicle, &origin, &key, &after).await?;
     Ok(true)
 }

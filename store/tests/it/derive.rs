@@ -8,6 +8,7 @@ use odograph_domain::{
     event::Severity,
     features::TripFeatures,
     id::TripId,
+    intake::Owned,
     mileage::DayShare,
     money::Money,
     policy::{Month, day_bounds},
@@ -115,7 +116,7 @@ async fn trips_come_back_bit_for_bit_and_are_replaced() {
         .unwrap();
     assert_eq!(trips, vec![(day("2026-02-01"), first.features.clone())]);
     let shares: Vec<f64> = tx
-        .day_shares(day("2026-02-01"), day("2026-02-02"))
+        .day_shares(day("2026-02-01"), day("2026-02-02"), Owned::default())
         .await
         .unwrap()
         .iter()

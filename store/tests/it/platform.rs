@@ -9,7 +9,8 @@ use odograph_domain::{
     time::ReceivedAt,
 };
 use odograph_store::{
-    Arrival, DeadLetterFilter, LetterStatus, Letters, NewClient, NewTenant, Page, Realm, Settled, StoreError, Writes,
+    Admitted, Arrival, DeadLetterFilter, LetterStatus, Letters, NewClient, NewTenant, Page, Realm, Settled, StoreError,
+    Writes,
 };
 
 use crate::world::{World, tally};
@@ -81,6 +82,7 @@ fn arrival(world: &World, message: MessageId, vehicle: &str) -> Arrival {
     Arrival {
         message,
         vehicle_given: vehicle.into(),
+        device_given: None,
         batch_id: "b-1".into(),
         source: Source::Http,
         received_at: ReceivedAt::new(world.clock.now()),
@@ -102,7 +104,11 @@ async fn a_message_waits_from_the_door_until_its_commit() {
     let admitted = own.admit(&arrivals).await.unwrap();
     assert_eq!(
         (admitted.len(), admitted.get(&first), admitted.get(&by_id)),
-        (2, Some(&a.vehicle), Some(&a.vehicle))
+        (
+            2,
+            Some(&Admitted::Vehicle(a.vehicle)),
+            Some(&Admitted::Vehicle(a.vehicle))
+        )
     );
     assert!(matches!(own.message(lost).await, Err(StoreError::NotFound { .. })));
     assert_eq!(own.message(first).await.unwrap().settled, None);

@@ -23,6 +23,7 @@ fn envelope(world: &World, vehicle: VehicleId, lane: Lane, payload: &str) -> Env
         lane,
         vehicle: Some(vehicle),
         vehicle_given: "v".into(),
+        device: None,
         received_at: ReceivedAt::new(world.clock.now()),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,

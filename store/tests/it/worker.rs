@@ -8,7 +8,7 @@ use odograph_domain::{
     clock::Clock,
     correction::{Cause, Why},
     id::{ClientId, MessageId, WorkerId},
-    intake::{LedgerEntry, Subject, VehicleState},
+    intake::{KnownDriver, LedgerEntry, Subject, VehicleState},
     time::{ReceivedAt, Window},
 };
 use odograph_store::{DeadLetterFilter, Page, StoreError, Writes};
@@ -466,7 +466,14 @@ async fn a_worker_sees_the_tenants_of_its_batch_only() {
         tx.resolve_drivers(&[(a.tenant, "ada"), (b.tenant, "ada"), (a.tenant, "nobody")])
             .await
             .unwrap(),
-        [Some(a.driver), None, None]
+        [
+            Some(KnownDriver {
+                id: a.driver,
+                left_at: None
+            }),
+            None,
+            None
+        ]
     );
     drop(tx);
     let found = world.store.worker().contexts(&asked).await.unwrap();

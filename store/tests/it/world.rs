@@ -170,6 +170,7 @@ impl Insurer {
             content_hash: [7; 32],
             source: Source::Http,
             received_at: ReceivedAt::new(world.clock.now()),
+            device: None,
             samples: vec![(Subject::Driver(self.driver), samples)],
             impacts: vec![],
         }

@@ -204,6 +204,7 @@ fn envelope(
         lane: Lane::Live,
         vehicle,
         vehicle_given: given.to_owned(),
+        device: None,
         received_at: ReceivedAt::new(platform.parts.clock.now()),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,

@@ -129,6 +129,7 @@ impl Worker {
             content_hash: [0; 32],
             source: Source::Http,
             received_at: ReceivedAt::new(now),
+            device: None,
             samples: vec![(Subject::Vehicle(vehicle), samples.clone())],
             impacts: Vec::new(),
         };
@@ -187,7 +188,7 @@ fn derived(
     settings: &TenantSettings,
 ) -> Vec<(TripBounds, TripFeatures)> {
     let merged = merge(raw);
-    let trips = close_before(assemble(&merged.samples, &settings.trip), later);
+    let trips = close_before(assemble(&merged.samples, &settings.trip), later, &[], &settings.trip);
     let bounds: Vec<TripBounds> = trips
         .iter()
         .map(|found| {

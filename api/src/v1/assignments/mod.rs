@@ -1,6 +1,7 @@
 //! Who drives which vehicle, from when until when.
 
 pub(crate) mod create;
+pub(crate) mod end;
 pub(crate) mod list;
 
 use chrono::{DateTime, Utc};

@@ -6,7 +6,7 @@ use odograph_domain::{
     id::{DeadLetterId, MessageId, VehicleId},
     time::ReceivedAt,
 };
-use odograph_store::{Arrival, Claim, StoreError, TenantStore};
+use odograph_store::{Admitted, Arrival, Claim, StoreError, TenantStore};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 use crate::{
     auth::gate::Caller,
-    problem::{Code, Problem, shown},
+    problem::{Code, Problem},
     state::ApiState,
-    v1::telemetry::glance::{Glance, glance},
+    v1::telemetry::{
+        glance::{Glance, glance},
+        send::unknown,
+    },
 };
 
 /// A dead letter that is in the queue again.
@@ -28,7 +31,8 @@ pub(crate) struct Resubmitted {
     /// Of its own, since the dead letter can be a part of its batch.
     #[schema(example = "resubmission-0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10")]
     batch_id: String,
-    vehicle: Uuid,
+    /// Null where the batch leaves it to its device.
+    vehicle: Option<Uuid>,
 }
 
 /// A dead letter that reads as a batch.
@@ -74,7 +78,8 @@ impl Ready {
     fn arrival(&self, received_at: ReceivedAt) -> Arrival {
         Arrival {
             message: self.message,
-            vehicle_given: self.glance.vehicle.clone(),
+            vehicle_given: self.glance.vehicle.clone().unwrap_or_default(),
+            device_given: self.glance.device.clone(),
             batch_id: self.glance.batch_id.to_string(),
             source: Source::Resubmission,
             received_at,
@@ -82,15 +87,16 @@ impl Ready {
         }
     }
 
-    fn envelope(self, caller: &Caller, vehicle: VehicleId, received_at: ReceivedAt) -> Envelope {
+    fn envelope(self, caller: &Caller, of: Admitted, received_at: ReceivedAt) -> Envelope {
         let header = Header {
             message_id: self.message,
             tenant: caller.tenant(),
             client: Some(caller.client()),
             source: Source::Resubmission,
             lane: if self.glance.urgent { Lane::Urgent } else { Lane::Live },
-            vehicle: Some(vehicle),
-            vehicle_given: self.glance.vehicle,
+            vehicle: of.vehicle(),
+            device: of.device(),
+            vehicle_given: self.glance.vehicle.unwrap_or_default(),
             received_at,
             content_type: ContentType::Json,
             content_encoding: ContentEncoding::Identity,
@@ -125,13 +131,6 @@ fn unusable(why: &str) -> Problem {
     )
 }
 
-fn unknown_vehicle(given: &str) -> Problem {
-    Problem::new(
-        Code::UnknownVehicle,
-        format!("no vehicle {:?}; register it with POST /v1/vehicles", shown(given)),
-    )
-}
-
 /// Publishes them in one go and marks them. Those of no vehicle are told with the problem, and stay as they were.
 pub(super) async fn send(
     state: &ApiState,
@@ -141,20 +140,21 @@ pub(super) async fn send(
 ) -> Result<(Vec<Resubmitted>, Vec<(DeadLetterId, Problem)>), Problem> {
     let received_at = ReceivedAt::new(state.clock.now());
     let arrivals: Vec<Arrival> = ready.iter().map(|ready| ready.arrival(received_at)).collect();
-    let vehicles = store.admit(&arrivals).await?;
+    let admitted = store.admit(&arrivals).await?;
     let (mut sent, mut refused, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
     for ready in ready {
-        let Some(vehicle) = vehicles.get(&ready.message).copied() else {
-            refused.push((ready.letter, unknown_vehicle(&ready.glance.vehicle)));
+        let Some(of) = admitted.get(&ready.message).copied() else {
+            let turned = unknown(&ready.glance);
+            refused.push((ready.letter, Problem::new(turned.code(), turned.detail)));
             continue;
         };
         sent.push(Resubmitted {
             dead_letter: ready.letter.uuid(),
             message_id: ready.message.uuid(),
             batch_id: ready.glance.batch_id.to_string(),
-            vehicle: vehicle.uuid(),
+            vehicle: of.vehicle().map(VehicleId::uuid),
         });
-        envelopes.push(ready.envelope(caller, vehicle, received_at));
+        envelopes.push(ready.envelope(caller, of, received_at));
     }
     if !envelopes.is_empty() {
         state.publisher.publish(&envelopes).await?;

@@ -2,14 +2,18 @@
 
 use actix_web::{HttpResponse, web::Data};
 use odograph_domain::id::{ExternalRef, IdOrRef};
-use odograph_store::NewDevice;
+use odograph_store::{NewDevice, NewPairing};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Device;
 use crate::{
     auth::gate::Caller,
-    extract::{json::Json, path::Segment, value::Text},
+    extract::{
+        json::Json,
+        path::Segment,
+        value::{Instant, Text},
+    },
     problem::Problem,
     state::ApiState,
     v1::{created, vehicle_id},
@@ -28,6 +32,9 @@ pub(crate) struct DeviceCreation {
     #[serde(default)]
     #[schema(default = 0)]
     rank: u8,
+    /// Since when it is in the vehicle. Absent: as long as anybody knows.
+    #[schema(value_type = Option<DateTime<Utc>>, example = "2026-01-01T00:00:00Z")]
+    from: Option<Instant>,
 }
 
 #[utoipa::path(
@@ -54,11 +61,17 @@ pub(crate) async fn handle(
             kind: body.kind.0,
         })
         .await?;
-    let pairing = store
-        .pair_device(&IdOrRef::Id(device.id), &IdOrRef::Id(vehicle), body.rank)
+    let paired = store
+        .pair_device(NewPairing {
+            device: IdOrRef::Id(device.id),
+            vehicle: IdOrRef::Id(vehicle),
+            rank: Some(body.rank),
+            from: body.from.map(|from| from.0),
+            replaces: None,
+        })
         .await?;
     Ok(created(
         format!("/v1/vehicles/{vehicle}/devices"),
-        &Device::new(device, &pairing),
+        &Device::new(device, &paired.record),
     ))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod get;
+pub(crate) mod leave;
 pub(crate) mod list;
 pub(crate) mod update;
 
@@ -22,6 +23,8 @@ pub(crate) struct Driver {
     #[schema(example = "D-1007")]
     external_ref: Option<String>,
     created_at: DateTime<Utc>,
+    /// Nothing from then on is attributed to them; null of one who is there.
+    left_at: Option<DateTime<Utc>>,
     /// Left out without the scope `drivers:identity`, and where none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<DriverIdentity>,
@@ -46,11 +49,13 @@ impl Driver {
             external_ref,
             created_at,
             revision: _,
+            left_at,
         } = record;
         Self {
             id: id.uuid(),
             external_ref: external_ref.map(ExternalRef::into),
             created_at,
+            left_at,
             identity: identity.map(|Identity { name, email, phone }| DriverIdentity { name, email, phone }),
         }
     }

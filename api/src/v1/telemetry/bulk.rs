@@ -7,7 +7,7 @@ use actix_web::{
 };
 use odograph_domain::{
     envelope::{ContentEncoding, Envelope, Header, Lane},
-    id::MessageId,
+    id::{DeviceId, MessageId, VehicleId},
     outcome::MessageRejection,
     time::ReceivedAt,
 };
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     glance::{Glance, Turned, glance},
-    send::{BatchDocument, Message, traceparent, unknown_vehicle},
+    send::{BatchDocument, Message, traceparent, unknown},
     turned_away,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) struct BulkAnswer {
 /// What became of one batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "index": 1, "status": "refused", "message_id": "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10", "batch_id": "b-2", "vehicle": null,
+    "index": 1, "status": "refused", "message_id": "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10", "batch_id": "b-2", "vehicle": null, "device": null,
     "lane": null, "code": "unknown_vehicle", "detail": "no vehicle \"fleet-0043\"; register it with POST /v1/vehicles"
 }))]
 pub(crate) struct BatchOutcome {
@@ -68,8 +68,10 @@ pub(crate) struct BatchOutcome {
     message_id: Uuid,
     /// As far as it could be read.
     batch_id: Option<String>,
-    /// Null where it was refused.
+    /// Null where it was refused, and where the batch leaves it to its device.
     vehicle: Option<Uuid>,
+    /// The device that says which vehicle it is of; null where it was refused, and where the batch names the vehicle.
+    device: Option<Uuid>,
     /// `urgent` with impacts or crash flags, else `live`; null where it was refused.
     #[schema(value_type = Option<String>, example = "live")]
     lane: Option<Lane>,
@@ -237,27 +239,29 @@ async fn take(state: &ApiState, caller: &Caller, mut batches: Vec<Batch>) -> Res
     let (mut outcomes, mut envelopes, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (message, look)) in batches.drain(..).enumerate() {
         let looked = look.and_then(|glance| match vehicles.get(&message.id) {
-            Some(vehicle) => Ok((glance, *vehicle)),
-            None => Err(unknown_vehicle(&glance)),
+            Some(of) => Ok((glance, *of)),
+            None => Err(unknown(&glance)),
         });
         let message_id = message.id.uuid();
         match looked {
-            Ok((glance, vehicle)) => {
+            Ok((glance, of)) => {
                 let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
                 outcomes.push(BatchOutcome {
                     index,
                     status: "accepted",
                     message_id,
                     batch_id: Some(glance.batch_id.to_string()),
-                    vehicle: Some(vehicle.uuid()),
+                    vehicle: of.vehicle().map(VehicleId::uuid),
+                    device: of.device().map(DeviceId::uuid),
                     lane: Some(lane),
                     code: None,
                     detail: None,
                 });
                 let header = Header {
                     lane,
-                    vehicle: Some(vehicle),
-                    vehicle_given: glance.vehicle,
+                    vehicle: of.vehicle(),
+                    device: of.device(),
+                    vehicle_given: glance.vehicle.unwrap_or_default(),
                     ..message.header(caller)
                 };
                 envelopes.push(Envelope {
@@ -272,6 +276,7 @@ async fn take(state: &ApiState, caller: &Caller, mut batches: Vec<Batch>) -> Res
                     message_id,
                     batch_id: turned.batch_id.clone(),
                     vehicle: None,
+                    device: None,
                     lane: None,
                     code: Some(turned.code().as_str()),
                     detail: Some(turned.detail.clone()),

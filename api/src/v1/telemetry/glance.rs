@@ -17,7 +17,9 @@ const SCHEMA: f64 = 1.0;
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::v1) struct Glance {
     pub(in crate::v1) batch_id: BatchId,
-    pub(in crate::v1) vehicle: String,
+    /// Absent: the device says which it is of.
+    pub(in crate::v1) vehicle: Option<String>,
+    pub(in crate::v1) device: Option<String>,
     /// It holds an impact, or a sample with `airbag` or `ecall`.
     pub(in crate::v1) urgent: bool,
     pub(in crate::v1) samples: usize,
@@ -40,6 +42,7 @@ impl Turned {
             MessageRejection::Undecodable => Code::MalformedBody,
             MessageRejection::UnsupportedSchema => Code::UnsupportedSchema,
             MessageRejection::UnknownVehicle => Code::UnknownVehicle,
+            MessageRejection::UnknownDevice => Code::UnknownDevice,
             MessageRejection::TooManySamples => Code::TooManySamples,
             _ => Code::BadBatch,
         }
@@ -91,6 +94,8 @@ struct Head<'a> {
     #[serde(borrow)]
     vehicle: Option<&'a RawValue>,
     #[serde(borrow)]
+    device: Option<&'a RawValue>,
+    #[serde(borrow)]
     accel_frame: Option<&'a RawValue>,
     #[serde(borrow)]
     gravity: Option<&'a RawValue>,
@@ -120,14 +125,19 @@ impl Head<'_> {
             .ok_or_else(|| turned(bad("batch_id", "text", self.batch_id)))?;
         let id =
             BatchId::parse(id).map_err(|error| turned((MessageRejection::BadBatch, format!("batch_id: {error}"))))?;
-        let Some(name) = vehicle.clone() else {
-            return Err(turned(bad("vehicle", "an id or an external reference", self.vehicle)));
-        };
+        let device = self.device.and_then(text).filter(|name| !name.is_empty());
+        let left_to_device = vehicle.as_deref().is_none_or(str::is_empty) && device.is_some();
+        let unsaid = self.vehicle.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""));
+        if !(left_to_device && unsaid) && vehicle.is_none() {
+            let wanted = "an id or an external reference, or none beside the device that was in it";
+            return Err(turned(bad("vehicle", wanted, self.vehicle)));
+        }
         self.check_frame().map_err(turned)?;
         self.check_lists(samples, impacts, most_samples).map_err(turned)?;
         Ok(Glance {
             batch_id: id,
-            vehicle: name,
+            vehicle: vehicle.filter(|_| !left_to_device),
+            device,
             urgent: impacts.count > 0 || samples.crash,
             samples: samples.count,
         })
@@ -222,9 +232,39 @@ mod tests {
     fn the_envelope_is_read_and_a_bad_sample_sinks_nothing() {
         let glance = look(&batch(r#"[{"ts":"x","lat":1e999}, 5, null]"#)).unwrap();
         assert_eq!(
-            (glance.batch_id.as_str(), glance.vehicle.as_str(), glance.urgent),
-            ("b-1", "nds-1", false)
+            (glance.batch_id.as_str(), glance.vehicle.as_deref(), glance.urgent),
+            ("b-1", Some("nds-1"), false)
         );
+    }
+
+    #[test]
+    fn a_vehicle_may_be_left_to_the_device() {
+        let named = |fields: &str| look(&format!(r#"{{"schema":1,"batch_id":"b",{fields},"samples":[{{}}]}}"#));
+        for unsaid in [
+            r#""device":"d""#,
+            r#""device":"d","vehicle":null"#,
+            r#""device":"d","vehicle":"""#,
+        ] {
+            let glance = named(unsaid).unwrap();
+            assert_eq!(
+                (glance.vehicle, glance.device.as_deref()),
+                (None, Some("d")),
+                "{unsaid}"
+            );
+        }
+        let both = named(r#""device":"d","vehicle":"v""#).unwrap();
+        assert_eq!(
+            (both.vehicle.as_deref(), both.device.as_deref()),
+            (Some("v"), Some("d"))
+        );
+        for wrong in [
+            r#""device":"""#,
+            r#""device":5"#,
+            r#""device":"d","vehicle":5"#,
+            r#""vehicle":null"#,
+        ] {
+            assert_eq!(named(wrong).unwrap_err().reason, MessageRejection::BadBatch, "{wrong}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use odograph_domain::{
     batch::BatchId,
     envelope::{ContentEncoding, ContentType, Envelope, Header, Lane, Source},
-    id::MessageId,
+    id::{DeviceId, MessageId, VehicleId},
     outcome::MessageRejection,
     time::ReceivedAt,
 };
@@ -35,7 +35,10 @@ pub(crate) struct Accepted {
     message_id: Uuid,
     #[schema(example = "2026-01-31T07:15-0001")]
     batch_id: String,
-    vehicle: Uuid,
+    /// Null where the batch leaves it to its device.
+    vehicle: Option<Uuid>,
+    /// The device that says which vehicle it is of; null where the batch names the vehicle.
+    device: Option<Uuid>,
     /// `urgent` with impacts or crash flags, else `live`.
     #[schema(value_type = String, example = "live")]
     lane: Lane,
@@ -53,10 +56,10 @@ pub(crate) struct BatchDocument {
     /// The sender's name for the batch, unique by vehicle: the same batch sent again counts once. 1 to 128 characters.
     #[schema(max_length = 128, example = "2026-01-31T07:15-0001")]
     batch_id: String,
-    /// Id or external reference.
+    /// Id or external reference. Absent beside a `device`: each sample is of the vehicle that the device was in at its time.
     #[schema(example = "fleet-0042")]
-    vehicle: String,
-    /// Id or external reference.
+    vehicle: Option<String>,
+    /// Id or external reference. One that is known to be elsewhere at a sample's time makes the sample none of this vehicle's.
     device: Option<String>,
     /// Id or external reference.
     driver: Option<String>,
@@ -128,15 +131,16 @@ pub(crate) async fn handle(
         Err(turned) => return Err(turned_away::keep(&state, &caller, &message, turned).await),
     };
     let admitted = caller.store(&state).admit(&[message.arrival(&glance)]).await?;
-    let Some(vehicle) = admitted.get(&message.id).copied() else {
-        let turned = unknown_vehicle(&glance);
+    let Some(of) = admitted.get(&message.id).copied() else {
+        let turned = unknown(&glance);
         return Err(turned_away::keep(&state, &caller, &message, turned).await);
     };
     let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
     let header = Header {
         lane,
-        vehicle: Some(vehicle),
-        vehicle_given: glance.vehicle,
+        vehicle: of.vehicle(),
+        device: of.device(),
+        vehicle_given: glance.vehicle.unwrap_or_default(),
         ..message.header(&caller)
     };
     state
@@ -149,7 +153,8 @@ pub(crate) async fn handle(
     Ok(HttpResponse::Accepted().json(Accepted {
         message_id: message.id.uuid(),
         batch_id: BatchId::into(glance.batch_id),
-        vehicle: vehicle.uuid(),
+        vehicle: of.vehicle().map(VehicleId::uuid),
+        device: of.device().map(DeviceId::uuid),
         lane,
         received_at: message.received_at.utc(),
     }))
@@ -169,7 +174,8 @@ impl Message {
     pub(super) fn arrival(&self, glance: &Glance) -> Arrival {
         Arrival {
             message: self.id,
-            vehicle_given: glance.vehicle.clone(),
+            vehicle_given: glance.vehicle.clone().unwrap_or_default(),
+            device_given: glance.device.clone(),
             batch_id: glance.batch_id.to_string(),
             source: Source::Http,
             received_at: self.received_at,
@@ -186,6 +192,7 @@ impl Message {
             lane: Lane::Live,
             vehicle: None,
             vehicle_given: String::new(),
+            device: None,
             received_at: self.received_at,
             content_type: ContentType::Json,
             content_encoding: self.encoding,
@@ -224,15 +231,29 @@ async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turn
     web::block(work).await.map_err(Problem::internal)?
 }
 
-pub(super) fn unknown_vehicle(glance: &Glance) -> Turned {
-    Turned {
-        reason: MessageRejection::UnknownVehicle,
-        detail: format!(
-            "no vehicle {:?}; register it with POST /v1/vehicles",
-            shown(&glance.vehicle)
+/// That nothing has the name by which a batch says what it is of.
+pub(in crate::v1) fn unknown(glance: &Glance) -> Turned {
+    let (reason, detail) = match (&glance.vehicle, &glance.device) {
+        (None, Some(device)) => (
+            MessageRejection::UnknownDevice,
+            format!(
+                "no device {:?}; register it with POST /v1/vehicles/{{vehicle}}/devices",
+                shown(device)
+            ),
         ),
+        (vehicle, _) => (
+            MessageRejection::UnknownVehicle,
+            format!(
+                "no vehicle {:?}; register it with POST /v1/vehicles",
+                shown(vehicle.as_deref().unwrap_or_default())
+            ),
+        ),
+    };
+    Turned {
+        reason,
+        detail,
         batch_id: Some(glance.batch_id.to_string()),
-        vehicle: Some(shown(&glance.vehicle).into_owned()),
+        vehicle: glance.vehicle.as_deref().map(|name| shown(name).into_owned()),
         samples: glance.samples,
     }
 }

@@ -44,6 +44,7 @@ fn envelope(lane: Lane, partition: u16, payload: Vec<u8>) -> Envelope {
         lane,
         vehicle: Some(VehicleId::from(Uuid::from_u128(vehicle))),
         vehicle_given: "car".to_owned(),
+        device: None,
         received_at: ReceivedAt::new(DateTime::<Utc>::UNIX_EPOCH),
         content_type: ContentType::Json,
         content_encoding: ContentEncoding::Identity,

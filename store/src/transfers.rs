@@ -1,0 +1,319 @@
+//! Vehicles that change hands: what is the former owner's ends there, in one transaction.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use odograph_domain::{
+    correction::Why,
+    id::{AssignmentId, DeviceId, FleetId, IdOrRef, PolicyId, TenantId, TransferId, VehicleId},
+    policy::{Policy, start_of_day},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    dirty::mark_dirty,
+    error::{Result, StoreError},
+    fleets::find_fleet,
+    page::{Listed, Page},
+    pairings::{end_pairing, find_device},
+    policies::policies_of,
+    policy_changes::end_policy,
+    session::Caller,
+    tenant::TenantStore,
+    vehicles::lock_vehicle,
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTransfer {
+    pub vehicle: IdOrRef<VehicleId>,
+    /// The first instant that is the new owner's.
+    pub at: DateTime<Utc>,
+    pub reason: Option<String>,
+    /// The fleet it joins.
+    pub fleet: Option<IdOrRef<FleetId>>,
+    /// Devices that do not stay in it.
+    pub removed_devices: Vec<IdOrRef<DeviceId>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferRecord {
+    pub id: TransferId,
+    pub vehicle: VehicleId,
+    pub at: DateTime<Utc>,
+    pub reason: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A transfer, with what ended by it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transferred {
+    pub record: TransferRecord,
+    /// Policies that would have run on.
+    pub policies: Vec<PolicyId>,
+    pub assignments: Vec<AssignmentId>,
+    pub devices: Vec<DeviceId>,
+    /// The fleet it left.
+    pub fleet: Option<FleetId>,
+}
+
+impl TenantStore {
+    /// Ends what is the former owner's: policies on the insured-local day, assignments and devices at the instant, the fleet with
+    /// its groups. What was derived of the time after is derived anew.
+    pub async fn transfer_vehicle(&self, new: NewTransfer) -> Result<Transferred> {
+        let caller = self.caller();
+        let at = new.at.trunc_subsecs(6);
+        if at > caller.now {
+            let detail = format!("at: wanted a time that is past, got {at}; until then it is the owner's");
+            return Err(StoreError::Invalid {
+                kind: "transfer",
+                detail,
+            });
+        }
+        let mut tx = self.begin().await?;
+        let vehicle = lock_vehicle(&mut tx, caller.tenant, &new.vehicle).await?;
+        let joins = match &new.fleet {
+            Some(fleet) => Some(find_fleet(&mut tx, caller.tenant, fleet).await?.id),
+            None => None,
+        };
+        let record = TransferRecord {
+            id: caller.id(),
+            vehicle,
+            at,
+            reason: new.reason,
+            created_at: caller.now,
+        };
+        insert(&mut tx, &caller, &record).await?;
+        let mut devices = Vec::new();
+        for device in &new.removed_devices {
+            let device = find_device(&mut tx, caller.tenant, device).await?.id;
+            end_pairing(&mut tx, &caller, device, Some(vehicle), at).await?;
+            devices.push(device);
+        }
+        let transferred = Transferred {
+            assignments: end_assignments(&mut tx, &caller, &record).await?,
+            policies: end_policies(&mut tx, &caller, &record).await?,
+            fleet: change_fleet(&mut tx, &caller, &record, joins).await?,
+            devices,
+            record,
+        };
+        mark_dirty(&mut tx, &caller, vehicle, at, None, Why::OwnershipChanged).await?;
+        caller.audit(&mut tx, "transfer", "vehicle", vehicle.uuid()).await?;
+        tx.commit().await?;
+        Ok(transferred)
+    }
+
+    /// A vehicle's transfers, the earliest first.
+    pub async fn transfers(&self, vehicle: &IdOrRef<VehicleId>, page: Page) -> Result<Listed<TransferRecord>> {
+        let vehicle = self.vehicle(vehicle).await?.id;
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query!(
+            "SELECT id, at, reason, created_at FROM vehicle_transfer
+             WHERE tenant_id = $1 AND vehicle_id = $2 AND ($3::timestamptz IS NULL OR (at, id) > ($3, $4))
+             ORDER BY at, id LIMIT $5",
+            self.tenant_id().uuid(),
+            vehicle.uuid(),
+            page.at(),
+            page.id(),
+            page.fetch(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let items = rows
+            .into_iter()
+            .map(|row| TransferRecord {
+                id: row.id.into(),
+                vehicle,
+                at: row.at,
+                reason: row.reason,
+                created_at: row.created_at,
+            })
+            .collect();
+        Ok(Listed::cut(&page, items, |transfer: &TransferRecord| {
+            (transfer.at, transfer.id.uuid())
+        }))
+    }
+}
+
+/// When a vehicle changed hands, the earliest first.
+pub(crate) async fn handovers_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    vehicle: VehicleId,
+) -> Result<Vec<DateTime<Utc>>> {
+    let handovers = sqlx::query_scalar!(
+        "SELECT at FROM vehicle_transfer WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY at",
+        tenant.uuid(),
+        vehicle.uuid(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(handovers)
+}
+
+async fn insert(conn: &mut PgConnection, caller: &Caller<'_>, record: &TransferRecord) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO vehicle_transfer (tenant_id, id, vehicle_id, at, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        caller.tenant.uuid(),
+        record.id.uuid(),
+        record.vehicle.uuid(),
+        record.at,
+        record.reason,
+        record.created_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn end_assignments(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    record: &TransferRecord,
+) -> Result<Vec<AssignmentId>> {
+    let ended = sqlx::query_scalar!(
+        "UPDATE assignment SET ends_at = $3
+         WHERE tenant_id = $1 AND vehicle_id = $2 AND starts_at < $3 AND (ends_at IS NULL OR ends_at > $3) RETURNING id",
+        caller.tenant.uuid(),
+        record.vehicle.uuid(),
+        record.at,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for id in &ended {
+        caller.audit(conn, "end", "assignment", *id).await?;
+    }
+    Ok(ended.into_iter().map(AssignmentId::from).collect())
+}
+
+/// The last day of the former owner's cover is that of the handover; it covers that day up to the handover.
+async fn end_policies(conn: &mut PgConnection, caller: &Caller<'_>, record: &TransferRecord) -> Result<Vec<PolicyId>> {
+    let mut ended = Vec::new();
+    for policy in policies_of(conn, caller.tenant, record.vehicle).await? {
+        let Some(end) = end_of(&policy, record.at) else {
+            continue;
+        };
+        let reason = Some(
+            record
+                .reason
+                .clone()
+                .unwrap_or_else(|| "the vehicle changed hands".into()),
+        );
+        end_policy(conn, caller, policy.id, end, reason).await?;
+        ended.push(policy.id);
+    }
+    Ok(ended)
+}
+
+/// The first day without cover of a former owner's policy, where it would cover more; `None` where it need not end.
+fn end_of(policy: &Policy, at: DateTime<Utc>) -> Option<chrono::NaiveDate> {
+    let day = at.with_timezone(&policy.time_zone).date_naive();
+    let end = if start_of_day(day, policy.time_zone) == at {
+        day
+    } else {
+        day.succ_opt()?
+    };
+    (policy.starts_on < day && policy.ends_on.is_none_or(|ends| ends > end)).then_some(end)
+}
+
+/// Takes the vehicle out of the former owner's fleet, which keeps its time in it, and puts it into the new owner's.
+async fn change_fleet(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    record: &TransferRecord,
+    joins: Option<FleetId>,
+) -> Result<Option<FleetId>> {
+    let (tenant, vehicle) = (caller.tenant.uuid(), record.vehicle.uuid());
+    // What was known of an earlier owner's time may have been filed too long.
+    sqlx::query!(
+        "UPDATE fleet_vehicle_past SET ends_at = $3
+         WHERE tenant_id = $1 AND vehicle_id = $2 AND ends_at > $3 AND (starts_at IS NULL OR starts_at < $3)",
+        tenant,
+        vehicle,
+        record.at,
+    )
+    .execute(&mut *conn)
+    .await?;
+    let there = sqlx::query!(
+        "SELECT fleet_id, starts_at FROM fleet_vehicle WHERE tenant_id = $1 AND vehicle_id = $2",
+        tenant,
+        vehicle,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(there) = &there {
+        if there.starts_at.is_some_and(|starts| starts >= record.at) {
+            // It is a later owner's already.
+            return Ok(None);
+        }
+        if joins.is_some_and(|fleet| fleet.uuid() == there.fleet_id) {
+            sqlx::query!(
+                "UPDATE fleet_vehicle SET starts_at = $3 WHERE tenant_id = $1 AND vehicle_id = $2",
+                tenant,
+                vehicle,
+                record.at,
+            )
+            .execute(&mut *conn)
+            .await?;
+            return Ok(None);
+        }
+        leave_fleet(conn, caller, record).await?;
+    }
+    if let Some(fleet) = joins {
+        sqlx::query!(
+            "INSERT INTO fleet_vehicle (tenant_id, fleet_id, vehicle_id, added_at, starts_at) VALUES ($1, $2, $3, $4, $5)",
+            tenant,
+            fleet.uuid(),
+            vehicle,
+            caller.now,
+            record.at,
+        )
+        .execute(&mut *conn)
+        .await?;
+        caller.audit(conn, "add", "fleet", fleet.uuid()).await?;
+    }
+    Ok(there.map(|there| FleetId::from(there.fleet_id)))
+}
+
+async fn leave_fleet(conn: &mut PgConnection, caller: &Caller<'_>, record: &TransferRecord) -> Result<()> {
+    let (tenant, vehicle) = (caller.tenant.uuid(), record.vehicle.uuid());
+    let memberships = sqlx::query!(
+        r#"SELECT f.fleet_id AS "fleet_id!", NULL::uuid AS group_id, f.starts_at FROM fleet_vehicle f
+           WHERE f.tenant_id = $1 AND f.vehicle_id = $2
+           UNION ALL
+           SELECT g.fleet_id, g.group_id, f.starts_at FROM group_vehicle g
+           JOIN fleet_vehicle f ON f.tenant_id = g.tenant_id AND f.fleet_id = g.fleet_id AND f.vehicle_id = g.vehicle_id
+           WHERE g.tenant_id = $1 AND g.vehicle_id = $2"#,
+        tenant,
+        vehicle,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for membership in memberships {
+        let id: Uuid = caller.ids.uuid();
+        sqlx::query!(
+            "INSERT INTO fleet_vehicle_past (tenant_id, id, fleet_id, group_id, vehicle_id, starts_at, ends_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            tenant,
+            id,
+            membership.fleet_id,
+            membership.group_id,
+            vehicle,
+            membership.starts_at,
+            record.at,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    // Its groups go with it.
+    let left = sqlx::query_scalar!(
+        "DELETE FROM fleet_vehicle WHERE tenant_id = $1 AND vehicle_id = $2 RETURNING fleet_id",
+        tenant,
+        vehicle,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for fleet in left {
+        caller.audit(conn, "remove", "fleet", fleet).await?;
+    }
+    Ok(())
+}
