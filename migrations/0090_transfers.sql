@@ -17,7 +17,7 @@ CREATE TABLE vehicle_transfer (
 );
 SELECT protect_table('vehicle_transfer', '{
     "rls": "tenant", "class": "operational", "purpose": "insurance contract", "retention": "life of the vehicle",
-    "export": "yes", "erasure": "kept: no person in it", "rebuild": "no", "audit": "transfer",
-    "roles": {"api": "SELECT, INSERT", "worker": "SELECT"}}');
+    "export": "yes", "erasure": "kept: no person in it", "rebuild": "no", "audit": "transfer, withdraw",
+    "roles": {"api": "SELECT, INSERT, DELETE", "worker": "SELECT"}}');
 
 RESET ROLE;

@@ -19,7 +19,7 @@ CREATE TABLE odometer_change (
 );
 SELECT protect_table('odometer_change', '{
     "rls": "tenant", "class": "mileage", "purpose": "insurance contract", "retention": "as long as a premium may be disputed",
-    "export": "yes", "erasure": "kept: no person in it", "rebuild": "no", "audit": "create",
-    "roles": {"api": "SELECT, INSERT", "worker": "SELECT"}}');
+    "export": "yes", "erasure": "kept: no person in it", "rebuild": "no", "audit": "create, withdraw",
+    "roles": {"api": "SELECT, INSERT, DELETE", "worker": "SELECT"}}');
 
 RESET ROLE;

@@ -2,7 +2,7 @@
 SET ROLE odograph_maintenance;
 
 ALTER TABLE driver ADD COLUMN left_at timestamptz;
-SELECT amend_table('driver', '{"audit": "create, update, leave",
+SELECT amend_table('driver', '{"audit": "create, update, leave, stay",
     "roles": {"api": "SELECT, INSERT, UPDATE (external_ref, left_at, revision)"}}');
 SELECT amend_table('assignment', '{"audit": "create, end"}');
 

@@ -25,8 +25,8 @@ CREATE INDEX fleet_vehicle_past_by_vehicle ON fleet_vehicle_past (tenant_id, veh
 CREATE INDEX fleet_vehicle_past_by_fleet ON fleet_vehicle_past (tenant_id, fleet_id);
 SELECT protect_table('fleet_vehicle_past', '{
     "rls": "tenant", "class": "operational", "purpose": "fleet management", "retention": "life of the fleet",
-    "export": "no", "erasure": "none: no person in it", "rebuild": "no", "audit": "transfer",
-    "roles": {"api": "SELECT, INSERT, UPDATE (ends_at)"}}');
+    "export": "no", "erasure": "none: no person in it", "rebuild": "no", "audit": "transfer, withdraw",
+    "roles": {"api": "SELECT, INSERT, UPDATE (ends_at), DELETE"}}');
 
 -- With the rights of whoever asks: row-level security bounds the tables beneath.
 CREATE VIEW fleet_reach WITH (security_invoker = true) AS

@@ -197,6 +197,16 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "list_odometer_changes",
         needs(Scope::VehiclesRead),
     ),
+    delete(
+        "/v1/vehicles/{vehicle}/transfers/{transfer}",
+        "withdraw_transfer",
+        needs(Scope::VehiclesWrite),
+    ),
+    delete(
+        "/v1/vehicles/{vehicle}/odometer-changes/{change}",
+        "withdraw_odometer_change",
+        needs(Scope::VehiclesWrite),
+    ),
     get(
         "/v1/vehicles/{vehicle}/events",
         "list_vehicle_events",
@@ -283,6 +293,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post(
         "/v1/drivers/{driver}/departure",
         "driver_leaves",
+        needs(Scope::DriversWrite),
+    ),
+    delete(
+        "/v1/drivers/{driver}/departure",
+        "driver_stays",
         needs(Scope::DriversWrite),
     ),
     get("/v1/drivers/{driver}/score", "get_score", needs(Scope::ScoresRead)),

@@ -84,11 +84,23 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
                 .route(web::post().to(odometer_changes::create::handle))
                 .route(web::get().to(odometer_changes::list::handle)),
         )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/transfers/{transfer}")
+                .route(web::delete().to(transfers::withdraw::handle)),
+        )
+        .service(
+            web::resource("/v1/vehicles/{vehicle}/odometer-changes/{change}")
+                .route(web::delete().to(odometer_changes::withdraw::handle)),
+        )
         .service(web::resource("/v1/devices").route(web::get().to(devices::all::handle)))
         .service(web::resource("/v1/devices/{device}").route(web::get().to(devices::get::handle)))
         .service(web::resource("/v1/devices/{device}/pairings").route(web::post().to(devices::pair::handle)))
         .service(web::resource("/v1/devices/{device}/removal").route(web::post().to(devices::remove::handle)))
-        .service(web::resource("/v1/drivers/{driver}/departure").route(web::post().to(drivers::leave::handle)))
+        .service(
+            web::resource("/v1/drivers/{driver}/departure")
+                .route(web::post().to(drivers::leave::handle))
+                .route(web::delete().to(drivers::stay::handle)),
+        )
         .service(
             web::resource("/v1/drivers")
                 .route(web::post().to(drivers::create::handle))

@@ -155,7 +155,7 @@ impl TenantStore {
         .await?;
         let before = row.ok_or(StoreError::NotFound { kind: "assignment" })?.read(vehicle);
         if at <= before.from {
-            let detail = format!("at: wanted a time after its start at {}, got {at}", before.from);
+            let detail = format!("wanted a time after its start at {}, got {at}", before.from);
             return Err(StoreError::Invalid {
                 kind: "assignment",
                 detail,

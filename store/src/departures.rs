@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     dirty::mark_dirty,
     drivers::{DriverRecord, lock_driver},
-    error::{Result, StoreError},
+    error::Result,
     session::Caller,
     tenant::TenantStore,
 };
@@ -26,26 +26,21 @@ pub struct Departed {
 }
 
 impl TenantStore {
-    /// Ends the driver's assignments. What was derived of the time after is derived anew, as nobody's.
+    /// Ends the driver's assignments. What was derived of the time after is derived anew, as nobody's. Said again with another
+    /// instant, it is that one.
     pub async fn driver_leaves(&self, driver: &IdOrRef<DriverId>, at: DateTime<Utc>) -> Result<Departed> {
         let caller = self.caller();
         let at = at.trunc_subsecs(6);
         let mut tx = self.begin().await?;
         let mut record = lock_driver(&mut tx, caller.tenant, driver).await?;
-        if record.left_at.is_some_and(|left| left != at) {
-            let left = record.left_at.unwrap_or(at).to_rfc3339();
-            let detail = format!("left at {left} already");
-            return Err(StoreError::Conflict { kind: "driver", detail });
-        }
-        if record.left_at.is_none() {
+        let since = record.left_at.map_or(at, |left| left.min(at));
+        if record.left_at != Some(at) {
             record.left_at = Some(at);
             record.revision += 1;
-            leave(&mut tx, &caller, &record).await?;
+            set_left(&mut tx, &caller, &record).await?;
         }
         let assignments = end_assignments(&mut tx, &caller, record.id, at).await?;
-        for vehicle in driven_since(&mut tx, caller.tenant, record.id, at).await? {
-            mark_dirty(&mut tx, &caller, vehicle, at, None, Why::AssignmentChanged).await?;
-        }
+        derive_anew(&mut tx, &caller, record.id, since).await?;
         let policies = still_named(&mut tx, caller.tenant, record.id, at).await?;
         caller.audit(&mut tx, "leave", "driver", record.id.uuid()).await?;
         tx.commit().await?;
@@ -55,9 +50,36 @@ impl TenantStore {
             policies,
         })
     }
+
+    /// A driver who has not left after all, or is back. Of one who is there nothing changes.
+    pub async fn driver_stays(&self, driver: &IdOrRef<DriverId>) -> Result<()> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let mut record = lock_driver(&mut tx, caller.tenant, driver).await?;
+        if let Some(left) = record.left_at.take() {
+            record.revision += 1;
+            set_left(&mut tx, &caller, &record).await?;
+            derive_anew(&mut tx, &caller, record.id, left).await?;
+            caller.audit(&mut tx, "stay", "driver", record.id.uuid()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
 }
 
-async fn leave(conn: &mut PgConnection, caller: &Caller<'_>, record: &DriverRecord) -> Result<()> {
+/// Marks what may have been the driver's since an instant, or may be again.
+async fn derive_anew(
+    conn: &mut PgConnection,
+    caller: &Caller<'_>,
+    driver: DriverId,
+    since: DateTime<Utc>,
+) -> Result<()> {
+    for vehicle in driven_since(conn, caller.tenant, driver, since).await? {
+        mark_dirty(conn, caller, vehicle, since, None, Why::AssignmentChanged).await?;
+    }
+    Ok(())
+}
+
+async fn set_left(conn: &mut PgConnection, caller: &Caller<'_>, record: &DriverRecord) -> Result<()> {
     sqlx::query!(
         "UPDATE driver SET left_at = $3, revision = $4 WHERE tenant_id = $1 AND id = $2",
         caller.tenant.uuid(),

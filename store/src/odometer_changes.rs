@@ -9,7 +9,7 @@ use odograph_domain::{
 
 use crate::{
     dirty::mark_dirty,
-    error::Result,
+    error::{Result, StoreError},
     page::{Listed, Page},
     tenant::TenantStore,
     vehicles::lock_vehicle,
@@ -66,6 +66,29 @@ impl TenantStore {
             .await?;
         tx.commit().await?;
         Ok(record)
+    }
+
+    /// Takes a change back that was filed by mistake.
+    pub async fn withdraw_odometer_change(&self, vehicle: &IdOrRef<VehicleId>, change: OdometerChangeId) -> Result<()> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let vehicle = lock_vehicle(&mut tx, caller.tenant, vehicle).await?;
+        let at = sqlx::query_scalar!(
+            "DELETE FROM odometer_change WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3 RETURNING at",
+            caller.tenant.uuid(),
+            vehicle.uuid(),
+            change.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(StoreError::NotFound {
+            kind: "odometer change",
+        })?;
+        mark_dirty(&mut tx, &caller, vehicle, at, Some(at), Why::OdometerChanged).await?;
+        caller
+            .audit(&mut tx, "withdraw", "odometer_change", change.uuid())
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// A vehicle's changes of the odometer, the earliest first.

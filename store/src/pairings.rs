@@ -123,12 +123,17 @@ impl TenantStore {
         })
     }
 
-    /// Takes a device out of the vehicle it is in at an instant; what it sends of later times is of no vehicle.
+    /// Takes a device out of the vehicle it is in at an instant; what it sends of later times is of no vehicle. One that is in
+    /// none then stays as it is.
     pub async fn remove_device(&self, device: &IdOrRef<DeviceId>, at: DateTime<Utc>) -> Result<Vec<PairingRecord>> {
         let caller = self.caller();
         let mut tx = self.begin().await?;
         let device = find_device(&mut tx, caller.tenant, device).await?.id;
-        end_pairing(&mut tx, &caller, device, None, at.trunc_subsecs(6)).await?;
+        let at = at.trunc_subsecs(6);
+        let before = lock_pairings(&mut tx, caller.tenant, device).await?;
+        if before.iter().any(|record| record.pairing.holds_at(at)) {
+            end_pairing(&mut tx, &caller, device, None, at).await?;
+        }
         let known = pairings_of(&mut tx, caller.tenant, &[device]).await?;
         tx.commit().await?;
         Ok(known)

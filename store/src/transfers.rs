@@ -62,7 +62,7 @@ impl TenantStore {
         let caller = self.caller();
         let at = new.at.trunc_subsecs(6);
         if at > caller.now {
-            let detail = format!("at: wanted a time that is past, got {at}; until then it is the owner's");
+            let detail = format!("wanted a time that is past, got {at}; until then it is the owner's");
             return Err(StoreError::Invalid {
                 kind: "transfer",
                 detail,
@@ -99,6 +99,43 @@ impl TenantStore {
         caller.audit(&mut tx, "transfer", "vehicle", vehicle.uuid()).await?;
         tx.commit().await?;
         Ok(transferred)
+    }
+
+    /// Takes a transfer back that was filed by mistake. What ended by it stays ended, but no fleet keeps a time that parts there.
+    pub async fn withdraw_transfer(&self, vehicle: &IdOrRef<VehicleId>, transfer: TransferId) -> Result<()> {
+        let caller = self.caller();
+        let mut tx = self.begin().await?;
+        let vehicle = lock_vehicle(&mut tx, caller.tenant, vehicle).await?;
+        let at = sqlx::query_scalar!(
+            "DELETE FROM vehicle_transfer WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3 RETURNING at",
+            caller.tenant.uuid(),
+            vehicle.uuid(),
+            transfer.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(StoreError::NotFound { kind: "transfer" })?;
+        sqlx::query!(
+            "DELETE FROM fleet_vehicle_past WHERE tenant_id = $1 AND vehicle_id = $2 AND ends_at = $3",
+            caller.tenant.uuid(),
+            vehicle.uuid(),
+            at,
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "UPDATE fleet_vehicle SET starts_at = (SELECT max(t.at) FROM vehicle_transfer t
+                                                   WHERE t.tenant_id = $1 AND t.vehicle_id = $2 AND t.at < $3)
+             WHERE tenant_id = $1 AND vehicle_id = $2 AND starts_at = $3",
+            caller.tenant.uuid(),
+            vehicle.uuid(),
+            at,
+        )
+        .execute(&mut *tx)
+        .await?;
+        mark_dirty(&mut tx, &caller, vehicle, at, None, Why::OwnershipChanged).await?;
+        caller.audit(&mut tx, "withdraw", "transfer", transfer.uuid()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// A vehicle's transfers, the earliest first.

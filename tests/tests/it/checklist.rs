@@ -83,7 +83,8 @@ fn calls() -> Vec<(&'static str, Method, &'static str, Value)> {
     let third = json!({ "effective_from": "2031-01-01", "terms": terms });
     let change = json!({ "effective_on": "2026-03-01", "product": "payd" });
     let driver = json!({ "external_ref": "ada", "identity": { "name": "Ada Lovelace" } });
-    let assignment = json!({ "driver": "ada", "from": "2030-01-01T00:00:00Z" });
+    let assignment = json!({ "driver": "ada", "from": "2026-01-01T00:00:00Z" });
+    let assigned_again = json!({ "driver": "ada", "from": "2026-06-02T00:00:00Z" });
     let policy = json!({ "external_ref": "p", "vehicle": "car", "main_driver": "ada", "rating_plan": "standard",
         "product": "phyd", "currency": "EUR", "time_zone": "UTC", "starts_on": "2026-01-01" });
     vec![
@@ -229,6 +230,79 @@ fn calls() -> Vec<(&'static str, Method, &'static str, Value)> {
             json!({ "period": "2026-01" }),
         ),
         ("list_premiums", Method::GET, "/v1/policies/p/premiums", none.clone()),
+        (
+            "create_fleet",
+            Method::POST,
+            "/v1/fleets",
+            json!({ "external_ref": "sellers", "name": "Sellers" }),
+        ),
+        (
+            "create_fleet",
+            Method::POST,
+            "/v1/fleets",
+            json!({ "external_ref": "buyers", "name": "Buyers" }),
+        ),
+        (
+            "add_fleet_vehicle",
+            Method::PUT,
+            "/v1/fleets/sellers/vehicles/car",
+            none.clone(),
+        ),
+        (
+            "transfer_vehicle",
+            Method::POST,
+            "/v1/vehicles/car/transfers",
+            json!({ "at": "2026-06-01T12:00:00Z", "fleet": "buyers", "removed_devices": ["dongle"] }),
+        ),
+        (
+            "list_transfers",
+            Method::GET,
+            "/v1/vehicles/car/transfers",
+            none.clone(),
+        ),
+        (
+            "create_device",
+            Method::POST,
+            "/v1/vehicles/car/devices",
+            json!({ "external_ref": "spare", "kind": "obd", "from": "2026-06-02T00:00:00Z" }),
+        ),
+        (
+            "pair_device",
+            Method::POST,
+            "/v1/devices/dongle/pairings",
+            json!({ "vehicle": "car", "from": "2026-07-01T00:00:00Z", "replaces": "spare" }),
+        ),
+        ("get_device", Method::GET, "/v1/devices/dongle", none.clone()),
+        (
+            "remove_device",
+            Method::POST,
+            "/v1/devices/dongle/removal",
+            json!({ "at": "2026-08-01T00:00:00Z" }),
+        ),
+        (
+            "change_odometer",
+            Method::POST,
+            "/v1/vehicles/car/odometer-changes",
+            json!({ "at": "2026-08-01T00:00:00Z" }),
+        ),
+        (
+            "create_assignment",
+            Method::POST,
+            "/v1/vehicles/car/assignments",
+            assigned_again,
+        ),
+        (
+            "driver_leaves",
+            Method::POST,
+            "/v1/drivers/ada/departure",
+            json!({ "at": "2026-09-01T00:00:00Z" }),
+        ),
+        (
+            "driver_stays",
+            Method::DELETE,
+            "/v1/drivers/ada/departure",
+            none.clone(),
+        ),
         ("list_trips", Method::GET, "/v1/trips", none.clone()),
         ("get_outcomes", Method::GET, "/v1/outcomes", none),
     ]

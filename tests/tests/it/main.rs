@@ -19,6 +19,7 @@ mod idempotency;
 mod manners;
 mod money;
 mod operator;
+mod ownership;
 mod payd;
 mod permutations;
 mod policies;

@@ -155,6 +155,13 @@ impl World {
         answer
     }
 
+    /// Deletes something that was filed by mistake, and has what follows from it done.
+    async fn take_back(&self, path: &str) {
+        let answer = self.api.send(reqwest::Method::DELETE, &self.token, path, None).await;
+        assert_eq!(answer.status, 204, "{path}: {answer:?}");
+        self.platform.derive(self.tenant).await;
+    }
+
     async fn device(&self, vehicle: &str, name: &str) {
         let body = json!({ "external_ref": name, "kind": "obd_dongle" });
         self.post(&format!("/v1/vehicles/{vehicle}/devices"), body).await;
@@ -184,7 +191,10 @@ impl World {
     /// Waits until every batch of a bulk answer has its outcome.
     async fn settled(&self, answer: &Value) {
         for batch in answer["batches"].as_array().expect("batches") {
-            let path = format!("/v1/telemetry/messages/{}", batch["message_id"].as_str().expect("an id"));
+            let path = format!(
+                "/v1/telemetry/messages/{}",
+                batch["message_id"].as_str().expect("an id")
+            );
             let patience = 600;
             for turn in 0..=patience {
                 let status = self.get(&path).await;
@@ -250,7 +260,7 @@ impl Trip {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         Self {
             id: text("id").expect("an id"),
-            start: text("started_at").expect("a start")[11..16].to_owned(),
+            start: text("start").expect("a start")[11..16].to_owned(),
             ended_by: text("ended_by").expect("an end"),
             driver: text("driver"),
             km: value["distance_m"].as_f64().expect("metres") / 1000.0,

@@ -2,6 +2,7 @@
 
 use actix_web::web::{self, Data};
 use odograph_domain::id::{AssignmentId, IdOrRef, VehicleId};
+use odograph_store::StoreError;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,7 +14,7 @@ use crate::{
         path::{self, Segments2},
         value::Instant,
     },
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
     v1::found_of,
 };
@@ -49,6 +50,9 @@ pub(crate) async fn handle(
     let name: IdOrRef<VehicleId> = path::id_or_ref("vehicle", &vehicle)?;
     let id: AssignmentId = path::id("assignment", &assignment)?;
     let ended = caller.store(&state).end_assignment(&name, id, body.at.0).await;
+    if let Err(StoreError::Invalid { detail, .. }) = ended {
+        return Err(Problem::field(Code::InvalidBody, "at", detail));
+    }
     let record = found_of(ended, &[("vehicle", &vehicle), ("assignment", &assignment)])?;
     Ok(web::Json(record.into()))
 }

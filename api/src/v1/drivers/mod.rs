@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod leave;
 pub(crate) mod list;
+pub(crate) mod stay;
 pub(crate) mod update;
 
 use chrono::{DateTime, Utc};

@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod list;
+pub(crate) mod withdraw;
 
 use chrono::{DateTime, Utc};
 use odograph_store::TransferRecord;
