@@ -1,11 +1,14 @@
 //! Exchange, queues and bindings of one generation.
 
+use std::time::Duration;
+
 use futures_util::future::try_join_all;
 use lapin::{
-    Channel, Connection, ExchangeKind,
+    Channel, Connection, ErrorKind, ExchangeKind,
     options::{
         ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
+    protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
 use odograph_domain::envelope::Lane;
@@ -15,6 +18,10 @@ use super::RabbitOptions;
 /// As good as none. RabbitMQ 4 gives up on a message after 20 returns unless told otherwise, and what it gives up on is lost;
 /// -1 would switch that off there, but to 3.10 it is a limit that the first return exceeds.
 const DELIVERY_LIMIT: i32 = i32::MAX;
+/// For how long a queue is left missing before it is made again. When a queue is deleted, RabbitMQ before 4 first tries, for
+/// some tens of milliseconds, to subscribe its consumers once more. If there is a queue of that name again by then, it
+/// succeeds, tells nobody, and drops whatever it should deliver to them from then on; only if there is none are they told.
+const GONE: Duration = Duration::from_secs(1);
 
 pub(super) struct Topology {
     options: RabbitOptions,
@@ -47,25 +54,66 @@ impl Topology {
         format!("{}.{partition}", lane.as_str())
     }
 
-    /// Declares everything. What is there already stays as it is.
+    /// Declares what is missing. What is there already stays as it is.
     pub(super) async fn declare(&self, connection: &Connection) -> lapin::Result<()> {
-        let channel = connection.create_channel().await?;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        channel
-            .exchange_declare(
-                self.exchange().into(),
-                ExchangeKind::Direct,
-                durable,
-                FieldTable::default(),
-            )
-            .await?;
+        let first = self.declare_exchange(connection).await?;
+        let mut missing = Vec::new();
         for partition in 0..self.options.partitions {
-            self.declare_partition(connection, partition).await?;
+            // Nobody can have consumed from queues that never were.
+            if first {
+                self.declare_partition(connection, partition).await?;
+            } else {
+                missing.append(&mut self.declare_present(connection, partition).await?);
+            }
         }
-        Ok(())
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(queue.missing = missing.len(), "queues were deleted; making them again");
+        tokio::time::sleep(GONE).await;
+        // Only those: what was deleted in the meantime has not been missing for long enough.
+        let channel = connection.create_channel().await?;
+        for (lane, partition) in missing {
+            self.declare_queue(&channel, lane, partition).await?;
+        }
+        channel.close(200, "declared".into()).await
+    }
+
+    /// Declares the exchange; returns whether there was none.
+    async fn declare_exchange(&self, connection: &Connection) -> lapin::Result<bool> {
+        let declare = async |passive| {
+            let options = ExchangeDeclareOptions {
+                passive,
+                durable: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            let channel = connection.create_channel().await?;
+            let (name, kind) = (self.exchange().into(), ExchangeKind::Direct);
+            channel
+                .exchange_declare(name, kind, options, FieldTable::default())
+                .await
+        };
+        let first = !found(declare(true).await)?;
+        declare(false).await?;
+        Ok(first)
+    }
+
+    /// Declares those queues of a partition that are there, which tells whether they are as they should be; returns those
+    /// that are not there.
+    async fn declare_present(&self, connection: &Connection, partition: u16) -> lapin::Result<Vec<(Lane, u16)>> {
+        let mut missing = Vec::new();
+        for lane in Lane::ALL {
+            let channel = connection.create_channel().await?;
+            let name = self.queue(lane, partition).into();
+            let passive = QueueDeclareOptions::durable().passive();
+            if found(channel.queue_declare(name, passive, FieldTable::default()).await)? {
+                self.declare_queue(&channel, lane, partition).await?;
+                channel.close(200, "declared".into()).await?;
+            } else {
+                missing.push((lane, partition));
+            }
+        }
+        Ok(missing)
     }
 
     pub(super) async fn delete(&self, connection: &Connection) -> lapin::Result<()> {
@@ -80,6 +128,9 @@ impl Topology {
             .await
     }
 
+    /// At once, also what is missing: for who consumes the partition, and so knows of no other subscription that could still
+    /// have to be told.
+    ///
     /// On a channel of its own: a refused declaration closes the channel it was made on.
     pub(super) async fn declare_partition(&self, connection: &Connection, partition: u16) -> lapin::Result<()> {
         let channel = connection.create_channel().await?;
@@ -118,6 +169,20 @@ impl Topology {
         let queues = try_join_all(asked).await?;
         Ok(queues.iter().map(|queue| u64::from(queue.message_count())).sum())
     }
+}
+
+/// Whether the broker has what was asked for. If not, it has closed the channel.
+fn found<T>(answer: lapin::Result<T>) -> lapin::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    const NOT_FOUND: AMQPErrorKind = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == NOT_FOUND)
 }
 
 fn arguments() -> FieldTable {

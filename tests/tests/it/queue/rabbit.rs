@@ -186,6 +186,32 @@ async fn queues_that_were_deleted_under_us_are_made_again() {
     done(broker).await;
 }
 
+/// The queue is made again by who publishes while its consumer may not have been told yet that it was gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_was_deleted_alone_is_consumed_again() {
+    let Some(broker) = fresh().await else { return };
+    let queue = broker.queue().await;
+    let mut consumer = queue.consume(0).await.unwrap();
+    let connection = broker.connection().await;
+    let channel = connection.create_channel().await.unwrap();
+    for number in 0..3 {
+        let name = broker.options().queue(Lane::Live, 0);
+        channel
+            .queue_delete(name.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = queue.publish(&[message(Lane::Live, 0, number)]).await {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+        let some = receive(&mut *consumer, 1, 10).await;
+        assert_eq!(payloads(&some), told(Lane::Live, number..=number));
+        acknowledge(&mut *consumer, &some).await;
+    }
+    consumer.close().await.unwrap();
+    done(broker).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn returning_a_message_often_does_not_lose_it() {
     let Some(broker) = fresh().await else { return };
