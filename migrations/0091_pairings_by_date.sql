@@ -22,7 +22,8 @@ ALTER TABLE device_pairing
 CREATE INDEX device_pairing_by_device ON device_pairing (tenant_id, device_id, starts_at);
 SELECT amend_table('device_pairing', '{"audit": "pair, remove",
     "roles": {"api": "SELECT, INSERT, UPDATE (device_rank, starts_at, ends_at), DELETE"}}');
--- A device's row is locked while its pairings change.
-SELECT amend_table('device', '{"roles": {"api": "SELECT, INSERT, UPDATE (revision)"}}');
+-- A device's row is locked while its pairings change, and shared by whoever takes in data by them: what is on its way when one
+-- changes has been written by then, and is found.
+SELECT amend_table('device', '{"roles": {"api": "SELECT, INSERT, UPDATE (revision)", "worker": "SELECT, UPDATE (revision)"}}');
 
 RESET ROLE;

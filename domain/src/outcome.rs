@@ -62,8 +62,6 @@ named! {
         DeviceElsewhere = "device_elsewhere",
         /// Only its device says which vehicle it is of, and that was in none at that time.
         DeviceUnpaired = "device_unpaired",
-        /// The driver it names had left by then.
-        DriverLeft = "driver_left",
     }
 }
 

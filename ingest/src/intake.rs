@@ -38,6 +38,7 @@ pub struct Judged {
     pub outcome: MessageOutcome,
     /// Names of fields this version does not know.
     pub unknown: BTreeSet<String>,
+    pub part: Part,
 }
 
 /// Judges a decoded batch of a known vehicle.
@@ -59,7 +60,8 @@ pub fn judge(header: &Header, decoded: &Decoded, context: &VehicleContext, named
             // The leading part has refused all of it.
             return nothing();
         }
-        return refuse_with(header, refusal, batch_json(decoded, context), context);
+        let allowed = |ts| behaviour_allowed(decoded, context, named, ts);
+        return refuse_with(header, refusal, batch_json(decoded, &allowed), context);
     }
     let mut sorter = Sorter::new(header, decoded, context, named, part);
     for (place, sample) in decoded.samples.iter().enumerate() {
@@ -167,7 +169,7 @@ impl<'a> Sorter<'a> {
     }
 
     fn allowed(&self, ts: Option<EventTime>) -> bool {
-        ts.is_some_and(|ts| self.context.behaviour_allowed(ts.utc()))
+        behaviour_allowed(self.decoded, self.context, self.named, ts)
     }
 
     fn subject(&self, named: Option<DriverId>, ts: Option<EventTime>) -> Subject {
@@ -204,27 +206,13 @@ impl<'a> Sorter<'a> {
                 }
             },
         };
-        let named = match driver_then(named, sample.ts) {
-            Ok(named) => named,
-            Err(left) => {
-                let detail = format!("driver: wanted one who is there at that time, got one who left at {left}");
-                let value = value();
-                return self.reject(
-                    place,
-                    SampleRejection::DriverLeft.as_str(),
-                    Some(sample.ts),
-                    detail,
-                    value,
-                );
-            }
-        };
         let mut sample = sample.clone();
         sample.extra.remove("driver");
         let raw = RawSample {
             accel_frame: self.decoded.accel_frame,
             gravity: self.decoded.gravity,
             device_rank,
-            driver: named,
+            driver: named.map(|driver| driver.id),
             sample,
         };
         if self.instants_shared && !self.seen.insert(raw_sample_hash(&raw)) {
@@ -232,7 +220,7 @@ impl<'a> Sorter<'a> {
             return;
         }
         self.tally.accepted += 1;
-        let subject = self.subject(named, Some(raw.sample.ts));
+        let subject = self.subject(driver_then(named, raw.sample.ts), Some(raw.sample.ts));
         let mut raw = raw;
         minimise(&mut raw.sample, allowed);
         self.samples.entry(subject).or_default().push(raw);
@@ -273,7 +261,7 @@ impl<'a> Sorter<'a> {
         }
         // An impact is behaviour through and through: where that may not be kept nothing of it is left.
         if self.allowed(ts) {
-            let driver = driver_then(self.batch_driver, impact.trigger_ts).unwrap_or_default();
+            let driver = driver_then(self.batch_driver, impact.trigger_ts);
             self.impacts.push((self.subject(driver, ts), impact.clone()));
         }
     }
@@ -297,10 +285,9 @@ impl<'a> Sorter<'a> {
     }
 
     fn rejects(&mut self, reason: &str, ts: Option<EventTime>, detail: String) -> &mut Rejects {
-        let driver = ts.map_or(Ok(self.batch_driver.map(|driver| driver.id)), |ts| {
-            driver_then(self.batch_driver, ts)
-        });
-        let subject = self.subject(driver.unwrap_or_default(), ts);
+        let named = self.batch_driver;
+        let driver = ts.map_or(named.map(|driver| driver.id), |ts| driver_then(named, ts));
+        let subject = self.subject(driver, ts);
         self.rejects_of(subject, reason, detail)
     }
 
@@ -360,6 +347,7 @@ impl<'a> Sorter<'a> {
             dead_letters,
             tally: self.tally,
             unknown: self.decoded.unknown.clone(),
+            part: self.part,
         }
     }
 }
@@ -398,12 +386,19 @@ fn envelope_json(decoded: &Decoded) -> Map<String, Value> {
     fields
 }
 
+/// Whether behaviour may be kept of a time: by the vehicle's cover, and only if the batch is of that vehicle then.
+fn behaviour_allowed(decoded: &Decoded, context: &VehicleContext, named: &Named, ts: Option<EventTime>) -> bool {
+    ts.is_some_and(|ts| {
+        let here = matches!(named.place(decoded, context.vehicle, ts), Place::Here(_));
+        here && context.behaviour_allowed(ts.utc())
+    })
+}
+
 /// A whole decoded batch as far as it may be kept.
-fn batch_json(decoded: &Decoded, context: &VehicleContext) -> Vec<u8> {
-    let allowed = |ts: Option<EventTime>| ts.is_some_and(|ts| context.behaviour_allowed(ts.utc()));
+fn batch_json(decoded: &Decoded, allowed: &dyn Fn(Option<EventTime>) -> bool) -> Vec<u8> {
     let samples = decoded.samples.iter().map(|sample| match sample {
-        Ok(sample) => scrub_sample(serde_json::to_value(sample).unwrap_or_default(), &allowed),
-        Err(bad) => scrub_raw(&bad.raw, &allowed),
+        Ok(sample) => scrub_sample(serde_json::to_value(sample).unwrap_or_default(), allowed),
+        Err(bad) => scrub_raw(&bad.raw, allowed),
     });
     let mut fields = envelope_json(decoded);
     fields.insert("samples".to_owned(), samples.collect());
@@ -438,6 +433,7 @@ fn nothing() -> Judged {
         tally: Tally::default(),
         outcome: MessageOutcome::Rejected,
         unknown: BTreeSet::new(),
+        part: Part::Whole,
     }
 }
 
@@ -465,6 +461,7 @@ fn refused(header: &Header, refusal: Refusal, payload: Vec<u8>) -> Judged {
         tally,
         outcome: MessageOutcome::Rejected,
         unknown: BTreeSet::new(),
+        part: Part::Whole,
     }
 }
 
@@ -500,7 +497,13 @@ pub fn settle(judged: Judged, verdict: Verdict, header: &Header, payload: &[u8],
             let mut refusal = Refusal::new(MessageRejection::BatchConflict, detail);
             refusal.batch_id = judged.batch.as_ref().map(|batch| batch.key.batch_id.to_string());
             refusal.samples = judged.tally.received as u32;
-            refuse(header, refusal, payload, Some(context))
+            // Of a batch of several vehicles one vehicle's cover allows nothing of the others'.
+            refuse(
+                header,
+                refusal,
+                payload,
+                (judged.part == Part::Whole).then_some(context),
+            )
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     error::{Result, StoreError},
     page::{Listed, Page},
     tenant::TenantStore,
+    transfers::handovers_of,
     vehicles::lock_vehicle,
 };
 
@@ -57,8 +58,21 @@ impl AssignmentRow {
     }
 }
 
-/// Fails where another assignment of the vehicle holds in a part of the time. The vehicle must be locked.
+/// Fails where another assignment of the vehicle holds in a part of the time, or where the vehicle changes hands within it. The
+/// vehicle must be locked.
 async fn refuse_overlap(conn: &mut PgConnection, tenant: TenantId, record: &AssignmentRecord) -> Result<()> {
+    let handovers = handovers_of(conn, tenant, record.vehicle).await?;
+    let crossed = |at: &&DateTime<Utc>| record.from < **at && record.to.is_none_or(|to| **at < to);
+    if let Some(at) = handovers.iter().find(crossed) {
+        let detail = format!(
+            "the vehicle changes hands at {}, wanted an end by then",
+            at.to_rfc3339()
+        );
+        return Err(StoreError::Conflict {
+            kind: "assignment",
+            detail,
+        });
+    }
     let other = sqlx::query!(
         "SELECT id, starts_at, ends_at FROM assignment
          WHERE tenant_id = $1 AND vehicle_id = $2 AND id <> $5

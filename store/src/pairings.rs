@@ -89,12 +89,17 @@ impl TenantStore {
             (None, _) => None,
             (Some(other), Some(from)) => {
                 let other = find_device(&mut tx, caller.tenant, other).await?.id;
+                if other == device {
+                    return Err(invalid("replaces: wanted another device, got the same".into()));
+                }
                 Some(end_pairing(&mut tx, &caller, other, Some(vehicle), from).await?)
             }
             (Some(_), None) => return Err(invalid("from: wanted the instant of the swap, got nothing".into())),
         };
-        let rank = new.rank.or(replaced.map(|old| old.1.rank)).unwrap_or(0);
         let Stay { until, before } = stay(&known, from)?;
+        let as_before = before.filter(|before| before.pairing.vehicle == vehicle);
+        let as_before = as_before.map(|before| before.pairing.rank);
+        let rank = new.rank.or(replaced.map(|old| old.1.rank)).or(as_before).unwrap_or(0);
         let record = match before {
             Some(before) if before.pairing.vehicle == vehicle => rerank(&mut tx, &caller, before, rank).await?,
             _ => {
@@ -272,25 +277,15 @@ pub(crate) async fn end_pairing(
 }
 
 async fn cut(conn: &mut PgConnection, caller: &Caller<'_>, held: &PairingRecord, at: DateTime<Utc>) -> Result<()> {
-    if held.pairing.from == Some(at) {
-        // It never was there.
-        sqlx::query!(
-            "DELETE FROM device_pairing WHERE tenant_id = $1 AND id = $2",
-            caller.tenant.uuid(),
-            held.id.uuid(),
-        )
-        .execute(&mut *conn)
-        .await?;
-    } else {
-        sqlx::query!(
-            "UPDATE device_pairing SET ends_at = $3 WHERE tenant_id = $1 AND id = $2",
-            caller.tenant.uuid(),
-            held.id.uuid(),
-            at,
-        )
-        .execute(&mut *conn)
-        .await?;
-    }
+    // One that ends as it begins stays, empty: the device is still one of which it is known where it was.
+    sqlx::query!(
+        "UPDATE device_pairing SET ends_at = $3 WHERE tenant_id = $1 AND id = $2",
+        caller.tenant.uuid(),
+        held.id.uuid(),
+        at,
+    )
+    .execute(&mut *conn)
+    .await?;
     mark(conn, caller, held.pairing.vehicle, Some(at)).await
 }
 
@@ -359,7 +354,7 @@ async fn mark(
 /// Everywhere a device ever was, by the beginnings, with the device locked against other changes of it.
 async fn lock_pairings(conn: &mut PgConnection, tenant: TenantId, device: DeviceId) -> Result<Vec<PairingRecord>> {
     sqlx::query!(
-        "SELECT id FROM device WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        "SELECT id FROM device WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
         tenant.uuid(),
         device.uuid(),
     )
@@ -380,6 +375,27 @@ async fn pairings_of(conn: &mut PgConnection, tenant: TenantId, devices: &[Devic
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(PairingRow::read).collect()
+}
+
+/// Keeps the pairings of these devices from changing until the transaction ends. Before they are read: whoever waits for a
+/// change to be done must see it.
+pub(crate) async fn share_devices(
+    conn: &mut PgConnection,
+    tenants: &[Uuid],
+    ids: &[Option<Uuid>],
+    references: &[Option<&str>],
+) -> Result<()> {
+    sqlx::query!(
+        "SELECT d.id FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS w (tenant_id, id, external_ref)
+         JOIN device d ON d.tenant_id = w.tenant_id AND (d.id = w.id OR d.external_ref = w.external_ref)
+         ORDER BY d.id FOR KEY SHARE OF d",
+        tenants,
+        ids as &[Option<Uuid>],
+        references as &[Option<&str>],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
 /// The devices of these names with everywhere they ever were, each where its name stands.

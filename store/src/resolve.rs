@@ -9,7 +9,11 @@ use odograph_domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{error::Result, pairings::paired_devices, tenant::given};
+use crate::{
+    error::Result,
+    pairings::{paired_devices, share_devices},
+    tenant::given,
+};
 
 /// Ids or references as columns; one that can be neither is left NULL in both, and so found nowhere.
 struct Wanted<'a> {
@@ -93,5 +97,6 @@ pub(crate) async fn devices(conn: &mut PgConnection, named: &[(TenantId, &str)])
         .map(|(tenant, text)| (*tenant, text.parse().ok()))
         .collect();
     let wanted = Wanted::of(&parsed);
+    share_devices(conn, &wanted.tenants, &wanted.ids, &wanted.references).await?;
     paired_devices(conn, &wanted.tenants, &wanted.ids, &wanted.references).await
 }

@@ -1,6 +1,6 @@
 //! Vehicles that change hands: what is the former owner's ends there, in one transaction.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use odograph_domain::{
     correction::Why,
     id::{AssignmentId, DeviceId, FleetId, IdOrRef, PolicyId, TenantId, TransferId, VehicleId},
@@ -15,7 +15,7 @@ use crate::{
     fleets::find_fleet,
     page::{Listed, Page},
     pairings::{end_pairing, find_device},
-    policies::policies_of,
+    policies::{policies_of, refuse_overlap},
     policy_changes::end_policy,
     session::Caller,
     tenant::TenantStore,
@@ -54,6 +54,9 @@ pub struct Transferred {
     /// The fleet it left.
     pub fleet: Option<FleetId>,
 }
+
+/// What was driven earlier on the insured's day of a handover may be another policy's by it; no day is longer.
+const DAY: TimeDelta = TimeDelta::hours(26);
 
 impl TenantStore {
     /// Ends what is the former owner's: policies on the insured-local day, assignments and devices at the instant, the fleet with
@@ -95,7 +98,7 @@ impl TenantStore {
             devices,
             record,
         };
-        mark_dirty(&mut tx, &caller, vehicle, at, None, Why::OwnershipChanged).await?;
+        mark_dirty(&mut tx, &caller, vehicle, at - DAY, None, Why::OwnershipChanged).await?;
         caller.audit(&mut tx, "transfer", "vehicle", vehicle.uuid()).await?;
         tx.commit().await?;
         Ok(transferred)
@@ -115,6 +118,10 @@ impl TenantStore {
         .fetch_optional(&mut *tx)
         .await?
         .ok_or(StoreError::NotFound { kind: "transfer" })?;
+        // Two policies may have shared the day: without the handover nothing says whose the kilometres are.
+        for policy in policies_of(&mut tx, caller.tenant, vehicle).await? {
+            refuse_overlap(&mut tx, caller.tenant, &policy).await?;
+        }
         sqlx::query!(
             "DELETE FROM fleet_vehicle_past WHERE tenant_id = $1 AND vehicle_id = $2 AND ends_at = $3",
             caller.tenant.uuid(),
@@ -133,7 +140,7 @@ impl TenantStore {
         )
         .execute(&mut *tx)
         .await?;
-        mark_dirty(&mut tx, &caller, vehicle, at, None, Why::OwnershipChanged).await?;
+        mark_dirty(&mut tx, &caller, vehicle, at - DAY, None, Why::OwnershipChanged).await?;
         caller.audit(&mut tx, "withdraw", "transfer", transfer.uuid()).await?;
         Ok(tx.commit().await?)
     }
@@ -270,18 +277,29 @@ async fn change_fleet(
     )
     .execute(&mut *conn)
     .await?;
+    let handovers = handovers_of(conn, caller.tenant, record.vehicle).await?;
+    if let Some(next) = handovers.iter().find(|at| **at > record.at) {
+        // Filed after a later one: what the vehicle is in now is a later owner's.
+        if let Some(fleet) = joins {
+            let stay = Stay {
+                fleet: fleet.uuid(),
+                group: None,
+                from: Some(record.at),
+                to: *next,
+            };
+            keep_past(conn, caller, record.vehicle, &stay).await?;
+            caller.audit(conn, "add", "fleet", fleet.uuid()).await?;
+        }
+        return Ok(None);
+    }
     let there = sqlx::query!(
-        "SELECT fleet_id, starts_at FROM fleet_vehicle WHERE tenant_id = $1 AND vehicle_id = $2",
+        "SELECT fleet_id FROM fleet_vehicle WHERE tenant_id = $1 AND vehicle_id = $2",
         tenant,
         vehicle,
     )
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(there) = &there {
-        if there.starts_at.is_some_and(|starts| starts >= record.at) {
-            // It is a later owner's already.
-            return Ok(None);
-        }
         if joins.is_some_and(|fleet| fleet.uuid() == there.fleet_id) {
             sqlx::query!(
                 "UPDATE fleet_vehicle SET starts_at = $3 WHERE tenant_id = $1 AND vehicle_id = $2",
@@ -326,20 +344,13 @@ async fn leave_fleet(conn: &mut PgConnection, caller: &Caller<'_>, record: &Tran
     .fetch_all(&mut *conn)
     .await?;
     for membership in memberships {
-        let id: Uuid = caller.ids.uuid();
-        sqlx::query!(
-            "INSERT INTO fleet_vehicle_past (tenant_id, id, fleet_id, group_id, vehicle_id, starts_at, ends_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            tenant,
-            id,
-            membership.fleet_id,
-            membership.group_id,
-            vehicle,
-            membership.starts_at,
-            record.at,
-        )
-        .execute(&mut *conn)
-        .await?;
+        let stay = Stay {
+            fleet: membership.fleet_id,
+            group: membership.group_id,
+            from: membership.starts_at,
+            to: record.at,
+        };
+        keep_past(conn, caller, record.vehicle, &stay).await?;
     }
     // Its groups go with it.
     let left = sqlx::query_scalar!(
@@ -352,5 +363,30 @@ async fn leave_fleet(conn: &mut PgConnection, caller: &Caller<'_>, record: &Tran
     for fleet in left {
         caller.audit(conn, "remove", "fleet", fleet).await?;
     }
+    Ok(())
+}
+
+/// A time in which a vehicle was in a fleet, or in a group of it.
+struct Stay {
+    fleet: Uuid,
+    group: Option<Uuid>,
+    from: Option<DateTime<Utc>>,
+    to: DateTime<Utc>,
+}
+
+async fn keep_past(conn: &mut PgConnection, caller: &Caller<'_>, vehicle: VehicleId, stay: &Stay) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO fleet_vehicle_past (tenant_id, id, fleet_id, group_id, vehicle_id, starts_at, ends_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        caller.tenant.uuid(),
+        caller.ids.uuid(),
+        stay.fleet,
+        stay.group,
+        vehicle.uuid(),
+        stay.from,
+        stay.to,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use odograph_domain::{
     device::PairedDevice,
     id::{DriverId, VehicleId},
@@ -85,14 +84,10 @@ impl Part {
     }
 }
 
-/// The driver a batch or sample names; when they left, where they had by then.
-pub(super) fn driver_then(named: Option<KnownDriver>, ts: EventTime) -> Result<Option<DriverId>, DateTime<Utc>> {
-    match named {
-        Some(KnownDriver {
-            left_at: Some(left), ..
-        }) if left <= ts.utc() => Err(left),
-        known => Ok(known.map(|driver| driver.id)),
-    }
+/// The driver a batch or sample names, unless they had left by then.
+pub(super) fn driver_then(named: Option<KnownDriver>, ts: EventTime) -> Option<DriverId> {
+    let here = |driver: &KnownDriver| driver.left_at.is_none_or(|left| ts.utc() < left);
+    named.filter(here).map(|driver| driver.id)
 }
 
 /// Where a device was when it recorded something.

@@ -134,16 +134,13 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
         ..whole
     };
     let running = meter.step(Step::Rebuild);
-    if tx.dirty().cause.why.iter().any(|why| moves_data(*why)) {
-        tx.rehome(&context, slice).await?;
-    }
     let Rebuilt {
         window,
         old,
         merged,
         mut trips,
         next,
-    } = rebuild(tx, &context, slice).await?;
+    } = rebuild_at_home(tx, &context, slice).await?;
     let next = match next {
         Some(at) if window.to < whole.to && at <= whole.to => Some(Window { from: at, ..whole }),
         _ => None,
@@ -191,7 +188,30 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
 
 /// Whether raw data can turn out to be of another vehicle or person by it.
 fn moves_data(why: Why) -> bool {
-    matches!(why, Why::DeviceChanged | Why::AssignmentChanged | Why::OwnershipChanged)
+    matches!(
+        why,
+        Why::DeviceChanged | Why::AssignmentChanged | Why::OwnershipChanged | Why::PolicyChanged
+    )
+}
+
+/// As [`rebuild`], once all that was read lies where it belongs by what is known now: what the window grows to, too.
+async fn rebuild_at_home(tx: &mut DeriveTx, context: &VehicleContext, slice: Window) -> Result<Rebuilt> {
+    if !tx.dirty().cause.why.iter().any(|why| moves_data(*why)) {
+        return rebuild(tx, context, slice).await;
+    }
+    let mut settled = slice;
+    tx.rehome(context, settled).await?;
+    loop {
+        let rebuilt = rebuild(tx, context, slice).await?;
+        let grown = settled.union(rebuilt.window);
+        if grown == settled {
+            return Ok(rebuilt);
+        }
+        settled = grown;
+        if tx.rehome(context, settled).await? == 0 {
+            return Ok(rebuilt);
+        }
+    }
 }
 
 /// A window that holds every trip its change can touch, as it was and as it is now.

@@ -15,7 +15,7 @@ use odograph_domain::{
     sample::DataClass,
     time::{ReceivedAt, Window},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,14 +26,13 @@ use super::{
     row,
 };
 use crate::{
-    contexts::contexts,
+    contexts::{contexts, drivers_left},
     crypto::{SubjectKey, SubjectRef, existing_keys, subject_keys},
     dead_letters::insert_dead_letters,
-    dirty::put_dirty,
+    dirty,
     error::{Result, StoreError},
     pairings::paired_devices,
     session::Caller,
-    worker::lock_states,
 };
 
 /// What raw data turned out to be of.
@@ -86,6 +85,9 @@ struct Known {
     here: VehicleId,
     contexts: BTreeMap<VehicleId, VehicleContext>,
     devices: BTreeMap<Uuid, PairedDevice>,
+    /// Drivers that samples name and that were asked for, and since when those who have left have.
+    asked: BTreeSet<DriverId>,
+    left: BTreeMap<DriverId, DateTime<Utc>>,
     /// The span of what each other vehicle got.
     gave: BTreeMap<VehicleId, Window>,
 }
@@ -125,6 +127,8 @@ impl Known {
             here: context.vehicle,
             contexts: BTreeMap::from([(context.vehicle, context.clone())]),
             devices,
+            asked: BTreeSet::new(),
+            left: BTreeMap::new(),
             gave: BTreeMap::new(),
         };
         for other in contexts(conn, &wanted).await? {
@@ -144,8 +148,8 @@ impl Known {
             Some(None) => return (Home::Nowhere, None),
         };
         let driver = self.contexts.get(&vehicle).and_then(|context| {
-            let here = named.filter(|driver| context.left.get(driver).is_none_or(|left| at < *left));
-            here.or_else(|| context.driver_at(at))
+            let here = |driver: &DriverId| self.left.get(driver).is_none_or(|left| at < *left);
+            named.filter(here).or_else(|| context.driver_at(at))
         });
         let subject = driver.map_or(Subject::Vehicle(vehicle), Subject::Driver);
         (Home::Vehicle(vehicle, subject), rank)
@@ -161,6 +165,29 @@ impl Known {
         }
     }
 
+    /// Where a sample belongs, and what of it may be kept there. Of one that belongs nowhere nothing is known that would allow
+    /// behaviour to be kept.
+    fn settle(&self, device: Option<Uuid>, mut raw: RawSample) -> (Home, RawSample) {
+        let at = raw.sample.ts.utc();
+        let (home, rank) = self.home(device, raw.driver, at);
+        raw.device_rank = rank.unwrap_or(raw.device_rank);
+        if !self.allowed(home, at) {
+            raw.sample.retain(|class| class == DataClass::Mileage);
+        }
+        (home, raw)
+    }
+
+    /// Which of the drivers named by samples have left, beside those that contexts name.
+    async fn learn_left(&mut self, conn: &mut PgConnection, caller: &Caller<'_>, samples: &[RawSample]) -> Result<()> {
+        let named: BTreeSet<DriverId> = samples.iter().filter_map(|raw| raw.driver).collect();
+        let unasked: Vec<DriverId> = named.difference(&self.asked).copied().collect();
+        if !unasked.is_empty() {
+            self.left.extend(drivers_left(conn, caller.tenant, &unasked).await?);
+            self.asked.extend(unasked);
+        }
+        Ok(())
+    }
+
     async fn rehome_row(
         &mut self,
         conn: &mut PgConnection,
@@ -171,24 +198,18 @@ impl Known {
         let Some(row) = row::open(conn, caller, self.here, id).await? else {
             return Ok(false);
         };
+        self.learn_left(conn, caller, &row.samples).await?;
         let stays = Home::Vehicle(self.here, subject_of(&row.origin)?);
         let mut parts: BTreeMap<Home, Vec<RawSample>> = BTreeMap::new();
         let mut same = true;
-        for mut raw in row.samples {
-            let at = raw.sample.ts.utc();
+        for raw in row.samples {
             if !window.contains(raw.sample.ts) {
                 parts.entry(stays).or_default().push(raw);
                 continue;
             }
-            let (home, rank) = self.home(row.origin.device, raw.driver, at);
-            if home != stays {
-                same = false;
-                raw.device_rank = rank.unwrap_or(raw.device_rank);
-                if !self.allowed(home, at) {
-                    raw.sample.retain(|class| class == DataClass::Mileage);
-                }
-            }
-            parts.entry(home).or_default().push(raw);
+            let (home, now) = self.settle(row.origin.device, raw.clone());
+            same &= home == stays && now == raw;
+            parts.entry(home).or_default().push(now);
         }
         if same {
             return Ok(false);
@@ -206,10 +227,20 @@ impl Known {
                     row::put(conn, caller, vehicle, &origin, &key, &samples).await?;
                     self.note(vehicle, &samples);
                 }
-                Home::Nowhere => bury(conn, caller, self.here, row.origin.device, &samples).await?,
+                Home::Nowhere => bury(conn, caller, self.here, &row.origin, &samples).await?,
             }
         }
         Ok(true)
+    }
+
+    /// The driver an impact's batch named, as far as that can be told from whose key it lies under: one who has nothing else to
+    /// do with the vehicle.
+    fn named_in(&self, subject: Subject) -> Option<DriverId> {
+        let Subject::Driver(driver) = subject else { return None };
+        let context = self.contexts.get(&self.here)?;
+        let main = context.covers.iter().any(|cover| cover.main_driver == Some(driver));
+        let assigned = context.assignments.iter().any(|assigned| assigned.driver == driver);
+        (!main && !assigned).then_some(driver)
     }
 
     async fn rehome_impacts(&mut self, conn: &mut PgConnection, caller: &Caller<'_>, window: Window) -> Result<()> {
@@ -230,9 +261,9 @@ impl Known {
                 device: row.device_id,
             };
             let stays = subject_of(&origin)?;
-            // Whoever the batch named as driver is not known any more: that subject stays, in this vehicle.
-            let (home, _) = self.home(row.device_id, driver_in(stays), row.trigger_ts);
-            if home == Home::Vehicle(self.here, stays) {
+            let (home, _) = self.home(row.device_id, self.named_in(stays), row.trigger_ts);
+            // Of an impact of no vehicle there is no batch to send again: it stays where it is.
+            if home == Home::Vehicle(self.here, stays) || home == Home::Nowhere {
                 continue;
             }
             let keys = existing_keys(conn, caller.master, caller.tenant, &[row.key_id]).await?;
@@ -278,11 +309,17 @@ impl Known {
         if self.gave.is_empty() {
             return Ok(());
         }
-        let others: Vec<_> = self.gave.keys().map(|vehicle| (caller.tenant, *vehicle)).collect();
-        lock_states(conn, &others).await?;
-        let mut dirty = Vec::new();
+        let mut windows = Vec::new();
         for (&vehicle, &window) in &self.gave {
             let id = caller.ids.uuid();
+            // Not locked: whoever derives that vehicle just now may be waiting for this one.
+            sqlx::query!(
+                "INSERT INTO vehicle_state (tenant_id, vehicle_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                caller.tenant.uuid(),
+                vehicle.uuid(),
+            )
+            .execute(&mut *conn)
+            .await?;
             sqlx::query!(
                 "INSERT INTO batch_ledger (tenant_id, vehicle_id, batch_id, message_id, content_hash, source, samples, min_ts,
                                            max_ts, received_at)
@@ -298,7 +335,7 @@ impl Known {
             )
             .execute(&mut *conn)
             .await?;
-            dirty.push(DirtyWindow {
+            windows.push(DirtyWindow {
                 tenant: caller.tenant,
                 vehicle,
                 window,
@@ -307,14 +344,7 @@ impl Known {
                 cause: Cause::of(Why::DeviceChanged),
             });
         }
-        put_dirty(conn, caller.ids, &dirty).await
-    }
-}
-
-fn driver_in(subject: Subject) -> Option<DriverId> {
-    match subject {
-        Subject::Driver(driver) => Some(driver),
-        _ => None,
+        dirty::insert(conn, caller.ids, &windows).await
     }
 }
 
@@ -342,24 +372,25 @@ async fn key_for(conn: &mut PgConnection, caller: &Caller<'_>, subject: Subject)
         .ok_or_else(|| StoreError::Crypto("a subject has no key".into()))
 }
 
-/// Samples of no vehicle are kept as a batch that can be sent again, once it is known where the device was.
+/// Samples of no vehicle are kept, under the key they had, as a batch that can be sent again once it is known where the device
+/// was.
 async fn bury(
     conn: &mut PgConnection,
     caller: &Caller<'_>,
     vehicle: VehicleId,
-    device: Option<Uuid>,
+    origin: &Origin,
     samples: &[RawSample],
 ) -> Result<()> {
-    let subject = SubjectRef::new(caller.tenant, Subject::Tenant);
-    let keys = subject_keys(conn, caller.master, caller.ids, caller.now, &BTreeSet::from([subject])).await?;
+    let subject = subject_of(origin)?;
+    let known = SubjectRef::new(caller.tenant, subject);
+    let keys = subject_keys(conn, caller.master, caller.ids, caller.now, &BTreeSet::from([known])).await?;
     let message: MessageId = caller.id();
     let letters: Vec<NewDeadLetter> = samples
         .chunks(LARGEST)
         .map(|chunk| {
-            let samples: Vec<_> = chunk.iter().map(|raw| json!(raw.sample)).collect();
             let batch_id = format!("unpaired-{}", caller.ids.uuid());
-            let batch = json!({ "schema": 1, "batch_id": batch_id, "device": device.map(DeviceId::from_uuid),
-                "samples": samples });
+            let batch = json!({ "schema": 1, "batch_id": batch_id, "device": origin.device.map(DeviceId::from_uuid),
+                "samples": chunk.iter().map(told).collect::<Vec<_>>() });
             NewDeadLetter {
                 tenant: caller.tenant,
                 client: caller.actor,
@@ -367,7 +398,7 @@ async fn bury(
                 source: Source::Resubmission,
                 vehicle: Some(vehicle),
                 vehicle_given: String::new(),
-                subject: Subject::Tenant,
+                subject,
                 batch_id: Some(batch_id),
                 reason: SampleRejection::DeviceUnpaired.as_str().to_owned(),
                 detail: "its device was in no vehicle then, as was filed after it had come".to_owned(),
@@ -379,4 +410,13 @@ async fn bury(
         })
         .collect();
     insert_dead_letters(conn, caller.ids, &keys, &letters).await
+}
+
+/// A sample as a batch has it, with the driver it named.
+fn told(raw: &RawSample) -> Value {
+    let mut sample = json!(raw.sample);
+    if let (Some(driver), Some(fields)) = (raw.driver, sample.as_object_mut()) {
+        fields.insert("driver".to_owned(), json!(driver));
+    }
+    sample
 }

@@ -9,6 +9,7 @@ mod derive;
 mod fleets;
 mod idempotency;
 mod leases;
+mod ownership;
 mod platform;
 mod protection;
 mod queue;

@@ -293,6 +293,11 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
             json!({ "external_ref": "dongle-1", "kind": "obd" }),
         ),
         (format!("{vehicle}/assignments"), assignment),
+        (format!("{vehicle}/transfers"), json!({ "at": "2020-01-01T00:00:00Z" })),
+        (
+            format!("{vehicle}/odometer-changes"),
+            json!({ "at": "2020-01-01T00:00:00Z" }),
+        ),
         (
             "/v1/quotes".to_owned(),
             json!({ "product": "payd", "rating_plan": "standard", "km_per_month": "800", "starts_on": "2026-07-01" }),

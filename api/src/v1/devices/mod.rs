@@ -82,11 +82,11 @@ pub(crate) struct DevicePairing {
 impl RegisteredDevice {
     /// `pairings`: of any devices.
     fn new(device: DeviceRecord, pairings: &[PairingRecord], now: DateTime<Utc>) -> Self {
+        // One that ended as it began is of nobody's interest.
         let own = || {
-            pairings
-                .iter()
-                .filter(|record| record.device == device.id)
-                .map(|record| record.pairing)
+            let of_device = pairings.iter().filter(|record| record.device == device.id);
+            let stays = of_device.map(|record| record.pairing);
+            stays.filter(|pairing| pairing.to.is_none() || pairing.from != pairing.to)
         };
         Self {
             id: device.id.uuid(),

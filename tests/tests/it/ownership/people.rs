@@ -50,17 +50,15 @@ async fn nothing_is_attributed_to_a_driver_who_has_left() {
     );
     assert_eq!(km(&world.usage("car-1-policy").await), [("05-04", 30.0)]);
 
-    // Her telephone goes on sending: kept apart. What it had not sent of before is hers.
+    // Her telephone goes on sending in her name: the car was driven, by nobody known. What it had not sent of before is hers.
     let night = Drive {
         from: "2026-05-04T20:00:00Z",
+        odometer_km: 130.0,
         ..EVENING
     };
-    let batch =
-        json!({ "schema": 1, "batch_id": "night", "vehicle": "car-1", "driver": "ada", "samples": night.samples() });
-    let answer = world.post("/v1/telemetry/batches", batch).await;
-    world.settled(&json!({ "batches": [answer] })).await;
-    let kept = world.dead_letters("driver_left").await;
-    assert_eq!((kept.len(), &kept[0]["samples"]), (1, &json!(601)), "{kept:#?}");
+    world.drive(of_ada(), night).await;
+    assert_eq!(told(&world.trips("driver=ada").await), [("08:00", 20.0)]);
+    assert_eq!(km(&world.usage("car-1-policy").await), [("05-04", 40.0)]);
     let early = Drive {
         from: "2026-05-04T06:00:00Z",
         minutes: 5,
