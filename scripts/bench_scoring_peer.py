@@ -124,10 +124,15 @@ def by_trip(data: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def events(data: pl.LazyFrame, value: pl.Expr, enter: float, leave: float, least_s: float, least_sum: float) -> pl.LazyFrame:
-    """Runs above `leave` that reach `enter`, from there on, that last and amount to something."""
-    goes = (pl.col("value") >= leave).fill_null(False)
+    """Runs above `leave` that reach `enter`, from there on, that last and amount to something.
+
+    A value speaks of the time since the last known one of its trip; what is unknown between two neither counts nor parts them.
+    """
+    goes = pl.col("value") >= leave
     return (
-        data.select(T, "seconds", value=value)
+        data.select(T, "ts_ms", value=value)
+        .filter(pl.col("value").is_not_null())
+        .with_columns(seconds=pl.when(pl.col(T) == pl.col(T).shift(1)).then(pl.col("ts_ms").diff()).fill_null(0) / 1000.0)
         .with_row_index("row")
         .filter(goes)
         .with_columns(run=(pl.col("row") - pl.int_range(pl.len(), dtype=pl.UInt32)))

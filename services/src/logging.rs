@@ -10,8 +10,11 @@ use crate::config::{Log, LogFormat};
 pub fn start(log: &Log) -> Result<()> {
     let filter =
         EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?} does not read", log.filter))?;
-    // lapin logs a message that comes back whole, position and all.
-    let filter = filter.add_directive("lapin::returned_messages=off".parse()?);
+    // lapin logs a message that comes back whole, position and all; and as an error what the broker answers to whoever asks
+    // whether a queue is there, which is told to whoever asked.
+    let filter = filter
+        .add_directive("lapin::returned_messages=off".parse()?)
+        .add_directive("lapin::channel=off".parse()?);
     let colours = std::io::stderr().is_terminal();
     let builder = fmt()
         .with_env_filter(filter)

@@ -90,7 +90,7 @@ impl TenantStore {
             (Some(other), Some(from)) => {
                 let other = find_device(&mut tx, caller.tenant, other).await?.id;
                 if other == device {
-                    return Err(invalid("replaces: wanted another device, got the same".into()));
+                    return Err(invalid("wanted another device, got the same".into()));
                 }
                 Some(end_pairing(&mut tx, &caller, other, Some(vehicle), from).await?)
             }

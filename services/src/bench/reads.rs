@@ -158,8 +158,19 @@ async fn store(world: &World, plan: &Plan, fleet: &[Insured], first_day: NaiveDa
     let drives = drives(plan.seed, first_day)?;
     let pipeline = Pipeline::new(&world.parts);
     let tasks = (0..AT_ONCE).map(|_| store_due(world, plan, &pipeline, fleet, &numbers, &drives, first_day));
-    try_join_all(tasks).await?;
-    Ok(())
+    tokio::select! {
+        stored = try_join_all(tasks) => stored.map(drop),
+        failed = analyze_now_and_then(world) => failed,
+    }
+}
+
+/// Plans that were made while the tables were empty read them whole once they are full. On a server that lives longer,
+/// autovacuum sees to it.
+async fn analyze_now_and_then(world: &World) -> Result<()> {
+    loop {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        world.scratch.analyze().await?;
+    }
 }
 
 async fn store_due(

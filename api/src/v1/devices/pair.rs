@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use odograph_domain::id::{DeviceId, IdOrRef, VehicleId};
-use odograph_store::NewPairing;
+use odograph_store::{NewPairing, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::{
         path::{self, Segment},
         value::{Instant, Name},
     },
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
     v1::{Reference, created, found, unwritten},
 };
@@ -93,7 +93,10 @@ pub(crate) async fn handle(
             replaces: body.replaces.map(|device| device.0),
         })
         .await
-        .map_err(|error| unwritten(error, &references))?;
+        .map_err(|error| match error {
+            StoreError::Invalid { detail, .. } => Problem::field(Code::InvalidBody, "replaces", detail),
+            other => unwritten(other, &references),
+        })?;
     let pairings = store.device_pairings(&[record.id]).await?;
     let location = format!("/v1/devices/{}", record.id);
     Ok(created(

@@ -244,6 +244,12 @@ async fn what_a_removed_device_sent_since_is_nobodys() {
     world.platform.derive(world.tenant).await;
     assert_eq!(km(&world.usage("car-1-policy").await), [("05-04", 35.0)]);
 
+    let itself = json!({ "vehicle": "car-1", "from": MOVE, "replaces": "dongle" });
+    let refused = world
+        .api
+        .post(&world.token, "/v1/devices/dongle/pairings", &itself)
+        .await;
+    assert_eq!(refused.problem(422), "invalid_body");
     let nowhere = json!({ "schema": 1, "batch_id": "b", "device": "nobody's", "samples": [{ "ts": MOVE }] });
     let refused = world.api.post(&world.token, "/v1/telemetry/batches", &nowhere).await;
     assert_eq!(refused.problem(422), "unknown_device");

@@ -228,6 +228,21 @@ async fn a_car_that_is_sold_on_the_way_has_two_histories() {
         .await;
     assert_eq!(refused.problem(409), "conflict");
     assert!(refused.text.contains("changes hands on 2026-05-04"), "{refused:?}");
+    let across = json!({ "driver": "seller", "from": "2026-05-01T00:00:00Z" });
+    let refused = world
+        .api
+        .post(&world.token, &format!("/v1/vehicles/{CAR}/assignments"), &across)
+        .await;
+    assert_eq!(refused.problem(409), "conflict");
+    assert!(
+        refused.text.contains("changes hands at 2026-05-04T14:30"),
+        "{refused:?}"
+    );
+    // Two policies share the day of the sale: without it nothing says whose its kilometres are.
+    let id = sold["transfer"]["id"].as_str().expect("an id");
+    let path = format!("/v1/vehicles/{CAR}/transfers/{id}");
+    let refused = world.api.send(reqwest::Method::DELETE, &world.token, &path, None).await;
+    assert_eq!(refused.problem(409), "conflict");
     let ahead = json!({ "at": "2199-01-01T00:00:00Z" });
     let refused = world
         .api
@@ -260,6 +275,34 @@ async fn a_sale_that_was_filed_by_mistake_is_taken_back() {
     }
     assert_eq!(world.trips("fleet=south").await.len(), 4);
     assert!(world.trips("fleet=north").await.is_empty());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_morning_of_the_sale_is_not_the_buyers_though_nothing_was_driven_since() {
+    let world = begin().await;
+    // The seller's policy ended with the day before, and the buyer's has the whole day until somebody says when it was sold.
+    let ended = json!({ "ends_on": "2026-05-04" });
+    world.file("/v1/policies/car-1-policy/cancellation", ended).await;
+    insure_buyer(&world).await;
+    world.drive(Of::vehicle(CAR), DRIVES[0]).await;
+    assert_eq!(km(&world.usage("buyer-policy").await), [("05-04", 20.0)]);
+    sell(&world).await;
+    assert!(world.usage("buyer-policy").await.is_empty());
+    assert_eq!(told(&world.trips("fleet=north").await), [("08:00", 20.0)]);
+    assert!(world.trips("driver=buyer").await.is_empty());
+
+    // An earlier sale, filed afterwards: the first buyer's fleet sees what lies between the two.
+    world
+        .post("/v1/fleets", json!({ "external_ref": "west", "name": "west" }))
+        .await;
+    let earlier = json!({ "at": "2026-05-04T07:00:00Z", "fleet": "west" });
+    world.file(&format!("/v1/vehicles/{CAR}/transfers"), earlier).await;
+    assert!(world.trips("fleet=north").await.is_empty());
+    assert_eq!(told(&world.trips("fleet=west").await), [("08:00", 20.0)]);
+    world.drive(Of::vehicle(CAR), DRIVES[2]).await;
+    assert_eq!(told(&world.trips("fleet=south").await), [("17:00", 10.0)]);
+    assert_eq!(told(&world.trips("fleet=west").await), [("08:00", 20.0)]);
     world.end().await;
 }
 
