@@ -1,6 +1,7 @@
 //! One message on its way in: what of it is kept, for whom, and what becomes a dead letter.
 
 mod named;
+mod refuse;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,12 +20,14 @@ use crate::{
     canonical::raw_sample_hash,
     decode::{Decoded, Refusal, sample_driver},
     dedup::Verdict,
-    minimise::{may_always_be_kept, minimise, scrub, scrub_raw, scrub_sample},
+    minimise::{may_always_be_kept, minimise, scrub_raw, scrub_sample},
     validate::{Rejected, validate, validate_impact},
 };
 
 pub use named::{Named, Part};
 use named::{Place, driver_then};
+pub use refuse::refuse;
+use refuse::{nothing, refuse_with};
 
 /// What is to be written of one message, or of a part of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -412,57 +415,6 @@ fn batch_json(decoded: &Decoded, allowed: &dyn Fn(Option<EventTime>) -> bool) ->
         fields.insert("impacts".to_owned(), Value::Array(impacts));
     }
     Value::Object(fields).to_string().into_bytes()
-}
-
-/// A message that is refused whole. Without a context (vehicle unknown) nobody has allowed behaviour to be kept.
-pub fn refuse(header: &Header, refusal: Refusal, payload: &[u8], context: Option<&VehicleContext>) -> Judged {
-    let payload = scrub(payload, header.content_encoding, &|ts| match (context, ts) {
-        (Some(context), Some(ts)) => context.behaviour_allowed(ts.utc()),
-        _ => false,
-    });
-    match context {
-        Some(context) => refuse_with(header, refusal, payload, context),
-        None => refused(header, refusal, payload),
-    }
-}
-
-fn nothing() -> Judged {
-    Judged {
-        batch: None,
-        dead_letters: Vec::new(),
-        tally: Tally::default(),
-        outcome: MessageOutcome::Rejected,
-        unknown: BTreeSet::new(),
-        part: Part::Whole,
-    }
-}
-
-fn refuse_with(header: &Header, refusal: Refusal, payload: Vec<u8>, context: &VehicleContext) -> Judged {
-    let mut judged = refused(header, refusal, payload);
-    for letter in &mut judged.dead_letters {
-        letter.vehicle = Some(context.vehicle);
-        letter.subject = Subject::Vehicle(context.vehicle);
-    }
-    judged
-}
-
-fn refused(header: &Header, refusal: Refusal, payload: Vec<u8>) -> Judged {
-    let reason = refusal.reason.as_str();
-    let mut letter = NewDeadLetter::of(header, reason, refusal.detail, refusal.samples, payload);
-    letter.batch_id = refusal.batch_id;
-    let mut tally = Tally {
-        received: u64::from(refusal.samples),
-        ..Tally::default()
-    };
-    tally.reject(reason, u64::from(refusal.samples));
-    Judged {
-        batch: None,
-        dead_letters: vec![letter],
-        tally,
-        outcome: MessageOutcome::Rejected,
-        unknown: BTreeSet::new(),
-        part: Part::Whole,
-    }
 }
 
 /// What is to be written once the ledger has been asked. A duplicate writes nothing; a conflict writes the message as

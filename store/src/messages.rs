@@ -1,6 +1,6 @@
 //! What became of the messages that came over HTTP: a row from the door on, settled with the commit of the message.
 
-use std::{collections::HashMap, marker::PhantomData};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use odograph_domain::{
@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
+    resolve::Wanted,
     session::Caller,
-    tenant::{TenantStore, from_json, given, named, to_json},
+    tenant::{TenantStore, from_json, named, to_json},
     writes::source_name,
 };
 
@@ -117,16 +118,17 @@ impl TenantStore {
             .await?;
         let mut admitted = HashMap::with_capacity(arrivals.len());
         if !by_vehicle.is_empty() {
-            let named = Named::<VehicleId>::of(&by_vehicle, |arrival| &arrival.vehicle_given);
-            for (message, vehicle) in note_by_vehicle(&mut tx, self.tenant_id(), &named).await? {
+            let named = parsed(self.tenant_id(), &by_vehicle, |arrival| arrival.vehicle_given.clone());
+            let wanted = Wanted::of::<VehicleId>(&named);
+            for (message, vehicle) in note_by_vehicle(&mut tx, self.tenant_id(), &by_vehicle, &wanted).await? {
                 admitted.insert(message, Admitted::Vehicle(vehicle));
             }
         }
         if !by_device.is_empty() {
-            let named = Named::<DeviceId>::of(&by_device, |arrival| {
-                arrival.device_given.as_deref().unwrap_or_default()
-            });
-            for (message, device) in note_by_device(&mut tx, self.tenant_id(), &named).await? {
+            let given = |arrival: &Arrival| arrival.device_given.clone().unwrap_or_default();
+            let named = parsed(self.tenant_id(), &by_device, given);
+            let wanted = Wanted::of::<DeviceId>(&named);
+            for (message, device) in note_by_device(&mut tx, self.tenant_id(), &by_device, &wanted).await? {
                 admitted.insert(message, Admitted::Device(device));
             }
         }
@@ -174,52 +176,47 @@ impl TenantStore {
     }
 }
 
-/// Arrivals as columns, with what each names. One that names nothing sound is left out: nothing has that name.
-struct Named<'a, T> {
+/// What arrivals name, as far as that can be an id or a reference.
+fn parsed<T: From<Uuid>>(
+    tenant: TenantId,
+    arrivals: &[&Arrival],
+    given: impl Fn(&Arrival) -> String,
+) -> Vec<(TenantId, Option<IdOrRef<T>>)> {
+    let parse = |arrival: &&Arrival| (tenant, given(arrival).parse().ok());
+    arrivals.iter().map(parse).collect()
+}
+
+/// Arrivals as columns.
+struct Columns<'a> {
     messages: Vec<Uuid>,
-    ids: Vec<Option<Uuid>>,
-    references: Vec<Option<String>>,
     batches: Vec<&'a str>,
     sources: Vec<&'static str>,
     origins: Vec<Option<Uuid>>,
     received: Vec<DateTime<Utc>>,
-    of: PhantomData<T>,
 }
 
-impl<'a, T: Copy + From<Uuid> + Into<Uuid>> Named<'a, T> {
-    fn of(arrivals: &[&'a Arrival], name: impl Fn(&'a Arrival) -> &'a str) -> Self {
-        let mut named = Self {
-            messages: vec![],
-            ids: vec![],
-            references: vec![],
-            batches: vec![],
-            sources: vec![],
-            origins: vec![],
-            received: vec![],
-            of: PhantomData,
-        };
-        for arrival in arrivals {
-            let Ok(wanted) = name(arrival).parse::<IdOrRef<T>>() else {
-                continue;
-            };
-            let (id, reference) = given(&wanted);
-            named.messages.push(arrival.message.uuid());
-            named.ids.push(id);
-            named.references.push(reference.map(str::to_owned));
-            named.batches.push(arrival.batch_id.as_str());
-            named.sources.push(source_name(arrival.source));
-            named.origins.push(arrival.resubmission_of.map(DeadLetterId::uuid));
-            named.received.push(arrival.received_at.utc());
+impl<'a> Columns<'a> {
+    fn of(arrivals: &[&'a Arrival]) -> Self {
+        let each = || arrivals.iter().copied();
+        Self {
+            messages: each().map(|arrival| arrival.message.uuid()).collect(),
+            batches: each().map(|arrival| arrival.batch_id.as_str()).collect(),
+            sources: each().map(|arrival| source_name(arrival.source)).collect(),
+            origins: each()
+                .map(|arrival| arrival.resubmission_of.map(DeadLetterId::uuid))
+                .collect(),
+            received: each().map(|arrival| arrival.received_at.utc()).collect(),
         }
-        named
     }
 }
 
 async fn note_by_vehicle(
     conn: &mut PgConnection,
     tenant: TenantId,
-    named: &Named<'_, VehicleId>,
+    arrivals: &[&Arrival],
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<(MessageId, VehicleId)>> {
+    let columns = Columns::of(arrivals);
     let rows = sqlx::query!(
         r#"INSERT INTO message (tenant_id, id, vehicle_id, batch_id, source, resubmission_of, received_at)
            SELECT $1, g.message_id, v.id, g.batch_id, g.source, g.resubmission_of, g.received_at
@@ -230,13 +227,13 @@ async fn note_by_vehicle(
            ON CONFLICT (tenant_id, id) DO UPDATE SET received_at = excluded.received_at
            RETURNING id, vehicle_id AS "vehicle_id!""#,
         tenant.uuid(),
-        &named.messages,
-        &named.ids as &[Option<Uuid>],
-        &named.references as &[Option<String>],
-        &named.batches as &[&str],
-        &named.sources as &[&str],
-        &named.origins as &[Option<Uuid>],
-        &named.received,
+        &columns.messages,
+        &wanted.ids as &[Option<Uuid>],
+        &wanted.references as &[Option<&str>],
+        &columns.batches as &[&str],
+        &columns.sources as &[&str],
+        &columns.origins as &[Option<Uuid>],
+        &columns.received,
     )
     .fetch_all(conn)
     .await?;
@@ -249,8 +246,10 @@ async fn note_by_vehicle(
 async fn note_by_device(
     conn: &mut PgConnection,
     tenant: TenantId,
-    named: &Named<'_, DeviceId>,
+    arrivals: &[&Arrival],
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<(MessageId, DeviceId)>> {
+    let columns = Columns::of(arrivals);
     let rows = sqlx::query!(
         r#"WITH g AS (
                SELECT g.*, d.id AS device_id
@@ -264,13 +263,13 @@ async fn note_by_device(
            )
            SELECT message_id AS "message_id!", device_id FROM g"#,
         tenant.uuid(),
-        &named.messages,
-        &named.ids as &[Option<Uuid>],
-        &named.references as &[Option<String>],
-        &named.batches as &[&str],
-        &named.sources as &[&str],
-        &named.origins as &[Option<Uuid>],
-        &named.received,
+        &columns.messages,
+        &wanted.ids as &[Option<Uuid>],
+        &wanted.references as &[Option<&str>],
+        &columns.batches as &[&str],
+        &columns.sources as &[&str],
+        &columns.origins as &[Option<Uuid>],
+        &columns.received,
     )
     .fetch_all(conn)
     .await?;

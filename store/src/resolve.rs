@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// Ids or references as columns; one that can be neither is left NULL in both, and so found nowhere.
-struct Wanted<'a> {
-    tenants: Vec<Uuid>,
-    ids: Vec<Option<Uuid>>,
-    references: Vec<Option<&'a str>>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) tenants: Vec<Uuid>,
+    pub(crate) ids: Vec<Option<Uuid>>,
+    pub(crate) references: Vec<Option<&'a str>>,
 }
 
 impl<'a> Wanted<'a> {
-    fn of<T: Copy + Into<Uuid>>(parsed: &'a [(TenantId, Option<IdOrRef<T>>)]) -> Self {
+    pub(crate) fn of<T: Copy + Into<Uuid>>(parsed: &'a [(TenantId, Option<IdOrRef<T>>)]) -> Self {
         let columns = |(_, wanted): &'a (TenantId, Option<IdOrRef<T>>)| wanted.as_ref().map_or((None, None), given);
         Self {
             tenants: parsed.iter().map(|(tenant, _)| tenant.uuid()).collect(),
