@@ -7,6 +7,7 @@
 pub mod access;
 pub mod auth;
 pub mod contract;
+mod door;
 mod extract;
 mod health;
 mod home;

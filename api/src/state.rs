@@ -6,10 +6,13 @@ use odograph_domain::{clock::Clock, event::BehaviourKind, id::IdSource, queue::P
 use odograph_store::Store;
 use tokio::sync::Semaphore;
 
-use crate::auth::{
-    secret::Randomness,
-    throttle::Throttle,
-    token::{Grant, TokenError, TokenSigner},
+use crate::{
+    auth::{
+        secret::Randomness,
+        throttle::Throttle,
+        token::{Grant, TokenError, TokenSigner},
+    },
+    door::Door,
 };
 
 /// Secrets hashed at a time.
@@ -70,6 +73,7 @@ pub struct ApiState {
     pub limits: ApiLimits,
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
+    pub(crate) door: Arc<Door>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
 }
@@ -121,6 +125,7 @@ impl ApiState {
             issuer,
         } = parts;
         Self {
+            door: Door::new(store.clone(), publisher.clone()),
             store,
             publisher,
             rater,

@@ -1,6 +1,7 @@
 //! The vocabulary of Odograph and its ports. No I/O, no clock, no randomness: both are arguments.
 
 pub mod batch;
+pub mod carrier;
 pub mod clock;
 pub mod correction;
 pub mod detect;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::envelope::{Envelope, Lane};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// The queue cannot be reached or does not answer; trying again may help.
     #[error("the queue is unavailable: {0}")]
@@ -65,7 +65,8 @@ pub trait Consumer: Send {
     /// received before and not yet acknowledged does not come again from the same consumer.
     async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 
-    /// After the commit: these never come again.
+    /// After the commit: these never come again, once all that travelled with them are acknowledged too (envelopes that were
+    /// published together may be one message, [`crate::carrier`]).
     async fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), QueueError>;
 
     /// Gives back what was received and not acknowledged, in order, and stops.

@@ -7,7 +7,7 @@ use odograph_domain::{
     batch::RawSample,
     correction::{Cause, Why},
     detect::{Detector, Finding, Step},
-    intake::{DirtyWindow, NewBatch, VehicleState},
+    intake::{DirtyWindow, NewBatch, OpenWindow, VehicleState},
     sample::Sample,
     settings::TenantSettings,
     time::{EventTime, Window},
@@ -46,7 +46,7 @@ impl Detector for TripWatch {
         "trip_watch"
     }
 
-    fn step(&self, state: &Value, samples: &[RawSample], settings: &TenantSettings) -> Step {
+    fn step(&self, state: &Value, samples: &[&RawSample], settings: &TenantSettings) -> Step {
         let mut hints = Hints::read(state);
         let mut findings = Vec::new();
         let seen_until = hints.last_ms;
@@ -150,12 +150,7 @@ pub fn advance(
     now: DateTime<Utc>,
 ) -> (VehicleState, Vec<DirtyWindow>) {
     state.last_received_at = state.last_received_at.max(Some(batch.received_at));
-    let mut samples: Vec<RawSample> = batch
-        .samples
-        .iter()
-        .flat_map(|(_, of_subject)| of_subject)
-        .cloned()
-        .collect();
+    let mut samples: Vec<&RawSample> = batch.samples.iter().flat_map(|(_, of_subject)| of_subject).collect();
     samples.sort_by_key(|raw| raw.sample.ts);
     let Some(last) = samples.last() else {
         return (state, Vec::new());
@@ -203,6 +198,12 @@ pub fn advance(
         (false, true) => (batch.received_at.utc() + PARKED, true),
         (false, false) => (silence, false),
     };
+    let due = OpenWindow { due_at, at_once };
+    if stands_for(state.open, due) {
+        windows.retain(|(_, why)| *why == Why::LateData);
+    } else if windows.iter().any(|(_, why)| *why == Why::NewData) {
+        state.open = Some(due);
+    }
     let dirty = windows.into_iter().map(|(window, why)| DirtyWindow {
         tenant: batch.key.tenant,
         vehicle: batch.key.vehicle,
@@ -210,12 +211,18 @@ pub fn advance(
         due_at,
         at_once,
         cause: Cause::of(why),
+        open_s: (why == Why::NewData).then_some(settings.trip.gap_s),
     });
     let mut merged = DirtyWindow::merge_near(dirty.collect());
     for dirty in &mut merged {
         dirty.cause.batches = 1;
     }
     (state, merged)
+}
+
+/// Whether new data that makes a window due then need not be told of: one is open, and due early enough.
+fn stands_for(open: Option<OpenWindow>, due: OpenWindow) -> bool {
+    open.is_some_and(|open| !due.at_once || open.at_once && open.due_at <= due.due_at)
 }
 
 /// The stretches that times in order lie in, parted where [`DirtyWindow::NEAR`] parts them.

@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-use odograph_domain::envelope::Lane;
+use odograph_domain::{carrier, envelope::Lane};
 use tokio::sync::Notify;
 
 pub(super) struct Inbox {
     state: Mutex<State>,
     changed: Notify,
-    /// Messages brought by this channel and not acknowledged.
+    /// Messages of the broker brought by this channel and not acknowledged.
     held: Arc<AtomicU64>,
 }
 
@@ -27,9 +27,13 @@ struct State {
     closed: bool,
 }
 
+/// An envelope, as a message of the broker brought it, alone or with others.
 pub(super) struct Message {
     pub(super) lane: Lane,
     pub(super) tag: u64,
+    /// Its place in the message of the broker, and how many that holds.
+    pub(super) part: usize,
+    pub(super) parts: usize,
     pub(super) redelivered: bool,
     pub(super) bytes: Vec<u8>,
 }
@@ -59,12 +63,23 @@ impl Inbox {
 
     pub(super) fn put(&self, lane: Lane, tag: u64, redelivered: bool, bytes: Vec<u8>) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        self.state().lane(lane).push_back(Message {
+        let message = |part, parts, bytes| Message {
             lane,
             tag,
+            part,
+            parts,
             redelivered,
             bytes,
-        });
+        };
+        let envelopes = carrier::unpack(&bytes);
+        match envelopes.len() {
+            1 => self.state().lane(lane).push_back(message(0, 1, bytes)),
+            parts => {
+                let each = envelopes.into_iter().enumerate();
+                let each = each.map(|(part, envelope)| message(part, parts, envelope.to_vec()));
+                self.state().lane(lane).extend(each);
+            }
+        }
         self.changed.notify_one();
     }
 
@@ -92,7 +107,7 @@ impl Inbox {
         self.state().lost.clone()
     }
 
-    /// Up to `max` messages: urgent, then live, then bulk, each in order.
+    /// Up to `max` envelopes: urgent, then live, then bulk, each in order.
     pub(super) fn take(&self, max: usize) -> Vec<Message> {
         let mut state = self.state();
         let mut taken = Vec::new();

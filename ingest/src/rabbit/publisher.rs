@@ -1,7 +1,7 @@
 //! Publishing with confirms, a whole batch in flight at once.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +12,11 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use odograph_domain::{envelope::Envelope, queue::QueueError};
+use odograph_domain::{
+    carrier,
+    envelope::{Envelope, Lane},
+    queue::QueueError,
+};
 use tokio::sync::Semaphore;
 
 use super::{PATIENCE, answered, link::Link, topology::Topology};
@@ -59,10 +63,7 @@ impl Publishing {
         if envelopes.is_empty() {
             return Ok(());
         }
-        let messages: Vec<Message> = envelopes
-            .iter()
-            .map(|envelope| self.message(envelope))
-            .collect::<Result<_, _>>()?;
+        let messages = self.messages(envelopes)?;
         let permit = self.permits.acquire().await;
         let _permit = permit.map_err(|_| QueueError::Unavailable("the queue has been closed".to_owned()))?;
         let connection = self.link.connection(Instant::now() + PATIENCE).await?;
@@ -83,15 +84,27 @@ impl Publishing {
         }
     }
 
-    fn message(&self, envelope: &Envelope) -> Result<Message, QueueError> {
-        let bytes = envelope
-            .encode()
-            .map_err(|error| QueueError::Misused(error.to_string()))?;
-        let partition = envelope.header.partition(self.topology.partitions());
-        Ok(Message {
-            routing_key: Topology::routing_key(envelope.header.lane, partition),
-            bytes,
-        })
+    /// What goes to the same queue travels together, in order.
+    fn messages(&self, envelopes: &[Envelope]) -> Result<Vec<Message>, QueueError> {
+        let mut by_queue: BTreeMap<(Lane, u16), Vec<Vec<u8>>> = BTreeMap::new();
+        for envelope in envelopes {
+            let bytes = envelope
+                .encode()
+                .map_err(|error| QueueError::Misused(error.to_string()))?;
+            let partition = envelope.header.partition(self.topology.partitions());
+            by_queue
+                .entry((envelope.header.lane, partition))
+                .or_default()
+                .push(bytes);
+        }
+        let message = |((lane, partition), envelopes)| {
+            let routing_key = Topology::routing_key(lane, partition);
+            carrier::pack(envelopes).into_iter().map(move |bytes| Message {
+                routing_key: routing_key.clone(),
+                bytes,
+            })
+        };
+        Ok(by_queue.into_iter().flat_map(message).collect())
     }
 
     async fn channel(&self, connection: &Connection) -> Result<Channel, QueueError> {

@@ -47,7 +47,7 @@ async fn filled() -> (World, PgConnection) {
         .unwrap();
     let trip = insurer.trip(world.id(), "2026-02-01T08:00:00Z", "2026-02-01T08:00:10Z");
     derive.put_trips(&[], &[trip]).await.unwrap();
-    derive.outbox("trip.closed", "x", &Value::Null).await.unwrap();
+    derive.outbox("trip.closed", "x", Value::Null);
     derive.commit(None).await.unwrap();
     let conn = PgConnection::connect(&world.database.url).await.unwrap();
     (world, conn)

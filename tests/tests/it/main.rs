@@ -11,6 +11,7 @@ mod command;
 mod contract;
 mod corrections;
 mod dead_letters;
+mod door;
 mod drives;
 mod events;
 mod faults;

@@ -130,26 +130,19 @@ pub(crate) async fn handle(
         Ok(glance) => glance,
         Err(turned) => return Err(turned_away::keep(&state, &caller, &message, turned).await),
     };
-    let admitted = caller.store(&state).admit(&[message.arrival(&glance)]).await?;
-    let Some(of) = admitted.get(&message.id).copied() else {
+    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+    let envelope = Envelope {
+        header: Header {
+            lane,
+            vehicle_given: glance.vehicle.clone().unwrap_or_default(),
+            ..message.header(&caller)
+        },
+        payload: message.body.to_vec(),
+    };
+    let Some(of) = state.door.admit(message.arrival(&glance), envelope).await? else {
         let turned = unknown(&glance);
         return Err(turned_away::keep(&state, &caller, &message, turned).await);
     };
-    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
-    let header = Header {
-        lane,
-        vehicle: of.vehicle(),
-        device: of.device(),
-        vehicle_given: glance.vehicle.unwrap_or_default(),
-        ..message.header(&caller)
-    };
-    state
-        .publisher
-        .publish(&[Envelope {
-            header,
-            payload: message.body.into(),
-        }])
-        .await?;
     Ok(HttpResponse::Accepted().json(Accepted {
         message_id: message.id.uuid(),
         batch_id: BatchId::into(glance.batch_id),
