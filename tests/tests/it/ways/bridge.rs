@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use lapin::BasicProperties;
+use odograph_ingest::file::BatchOptions;
 use odograph_store::Page;
 use odograph_tests::process::{kill, odograph};
 
@@ -76,7 +77,13 @@ async fn a_bridge_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let device = ways.device(&token, CAR, "dongle").await;
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
     let file = rows.write(ways.platform.folder(), "drives.csv");
-    let (payloads, samples) = batches(&file);
+    // Many, so that kills fall in between.
+    let few = BatchOptions {
+        samples: 5,
+        ..BatchOptions::default()
+    };
+    let (payloads, samples) = batches(&file, few);
+    assert!(payloads.len() > 100, "{} batches show little", payloads.len());
     let half = payloads.len() / 2;
     ways.mqtt(&device, &ways.topic(&device.id), &payloads[..half]).await.unwrap();
     let sending = ways.amqp(&client).await.unwrap();

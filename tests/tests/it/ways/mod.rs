@@ -1,6 +1,7 @@
 //! The ways in beside HTTP: AMQP and MQTT senders, by a broker of the test's own that asks our API who they are.
 
 mod bridge;
+mod folder;
 mod senders;
 mod together;
 
@@ -249,9 +250,9 @@ impl Sending {
 }
 
 /// The batches a file is sent as, and how many samples they hold.
-fn batches(file: &Path) -> (Vec<Vec<u8>>, u64) {
+fn batches(file: &Path, options: BatchOptions) -> (Vec<Vec<u8>>, u64) {
     let (mut payloads, mut samples) = (Vec::new(), 0);
-    for gathered in file::batches(file::open(file).unwrap(), BatchOptions::default()) {
+    for gathered in file::batches(file::open(file).unwrap(), options) {
         let Gathered::Batch(batch) = gathered.unwrap() else {
             panic!("a bad row");
         };

@@ -1,6 +1,7 @@
 use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
+use odograph_ingest::file::BatchOptions;
 
 use super::{Ways, batches};
 
@@ -12,7 +13,7 @@ async fn the_same_trips_come_by_every_way_and_count_once() {
     let device = ways.device(&token, super::CAR, "dongle").await;
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
     let file = rows.write(ways.platform.folder(), "drives.csv");
-    let (payloads, samples) = batches(&file);
+    let (payloads, samples) = batches(&file, BatchOptions::default());
     assert!(payloads.len() > 1, "one batch shows little");
 
     ways.mqtt(&device, &ways.topic(&device.id), &payloads).await.unwrap();
