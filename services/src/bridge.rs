@@ -98,8 +98,7 @@ enum Failed {
 
 impl Failed {
     fn blames_data(&self) -> bool {
-        matches!(self, Self::Store(cause) if cause.blames_data())
-            || matches!(self, Self::Queue(QueueError::Misused(_)))
+        matches!(self, Self::Store(cause) if cause.blames_data()) || matches!(self, Self::Queue(QueueError::Misused(_)))
     }
 }
 
@@ -120,7 +119,8 @@ impl Bridge {
                     waiting.push(part);
                 }
                 Err(cause) => {
-                    let given_up = cause.blames_data() && self.quarantine(&part, "it cannot be passed on").await.is_ok();
+                    let given_up =
+                        cause.blames_data() && self.quarantine(&part, "it cannot be passed on").await.is_ok();
                     if !given_up {
                         warn!(messages = part.len(), error = %cause, "intake cannot be passed on now; waiting");
                         tokio::select! {
@@ -140,7 +140,9 @@ impl Bridge {
         let mut messages = Vec::with_capacity(arrived.len());
         for (one, known) in arrived.iter().zip(senders) {
             match known {
-                Known::Sender(sender) => messages.push(Message::open(one, sender, &self.limits, self.parts.clock.now())),
+                Known::Sender(sender) => {
+                    messages.push(Message::open(one, sender, &self.limits, self.parts.clock.now()))
+                }
                 Known::Nobody(why) => {
                     warn!(source = ?one.source, "a message of nobody's: {why}");
                     self.quarantine(std::slice::from_ref(one), why).await?;

@@ -120,7 +120,9 @@ async fn client(state: &ApiState, id: Uuid, given: &str) -> Result<bool, StoreEr
 }
 
 fn may_send(realm: Realm, disabled: bool, scopes: &[String]) -> bool {
-    let sends = scopes.iter().any(|scope| Scope::parse(scope) == Some(Scope::TelemetryWrite));
+    let sends = scopes
+        .iter()
+        .any(|scope| Scope::parse(scope) == Some(Scope::TelemetryWrite));
     !disabled && sends && matches!(realm, Realm::Tenant(_))
 }
 
@@ -183,7 +185,12 @@ mod tests {
     fn a_secret_is_that_of_its_hash_only() {
         let hash = Sha256::digest("right");
         assert!(is_secret("right", &hash));
-        for (given, hash) in [("wrong", &hash[..]), ("", &hash[..]), ("right", &hash[..31]), ("right", &[])] {
+        for (given, hash) in [
+            ("wrong", &hash[..]),
+            ("", &hash[..]),
+            ("right", &hash[..31]),
+            ("right", &[]),
+        ] {
             assert!(!is_secret(given, hash));
         }
     }

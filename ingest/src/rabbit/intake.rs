@@ -142,7 +142,9 @@ impl IntakeConsumer {
             None => self.new_line(deadline).await?,
         };
         let mut taken = Vec::new();
-        let mut next = tokio::time::timeout_at(deadline.into(), line.arriving.recv()).await.ok();
+        let mut next = tokio::time::timeout_at(deadline.into(), line.arriving.recv())
+            .await
+            .ok();
         while let Some(arrived) = next {
             match arrived {
                 Some(Ok((source, delivery))) => taken.push(self.read(line.epoch, source, delivery)),
@@ -150,7 +152,9 @@ impl IntakeConsumer {
                 Some(Err(why)) => return Err(QueueError::Unavailable(why)),
                 None => return Err(QueueError::Unavailable("the intake's channel was lost".to_owned())),
             }
-            next = (taken.len() < max).then(|| line.arriving.try_recv().ok().map(Some)).flatten();
+            next = (taken.len() < max)
+                .then(|| line.arriving.try_recv().ok().map(Some))
+                .flatten();
         }
         self.line = Some(line);
         Ok(taken)
@@ -179,7 +183,11 @@ impl IntakeConsumer {
     }
 
     async fn new_line(&self, deadline: Instant) -> Result<Line, QueueError> {
-        let connection = self.shared.consuming.connection(deadline.max(Instant::now() + PATIENCE)).await?;
+        let connection = self
+            .shared
+            .consuming
+            .connection(deadline.max(Instant::now() + PATIENCE))
+            .await?;
         answered("taking up the intake", self.subscribe(&connection)).await
     }
 
@@ -193,7 +201,12 @@ impl IntakeConsumer {
         for way in WAYS {
             let queue = options.intake_queue(way);
             let consumer = channel
-                .basic_consume(queue.as_str().into(), queue.as_str().into(), BasicConsumeOptions::default(), FieldTable::default())
+                .basic_consume(
+                    queue.as_str().into(),
+                    queue.as_str().into(),
+                    BasicConsumeOptions::default(),
+                    FieldTable::default(),
+                )
                 .await?;
             streams.push((way, consumer));
         }
@@ -210,7 +223,11 @@ impl IntakeConsumer {
         let properties = &delivery.properties;
         let text = |property: &Option<ShortString>| property.as_ref().map(|text| text.as_str().to_owned());
         let sender = match source {
-            Source::Mqtt => self.shared.options.sender(delivery.routing_key.as_str()).map(str::to_owned),
+            Source::Mqtt => self
+                .shared
+                .options
+                .sender(delivery.routing_key.as_str())
+                .map(str::to_owned),
             _ => text(properties.user_id()),
         };
         let headers = properties.headers().as_ref();
@@ -245,10 +262,7 @@ fn traceparent(given: &[u8]) -> Option<String> {
 }
 
 /// Passes on what the broker sends until the channel is gone. The prefetch bounds how much waits here.
-async fn pump(
-    streams: Vec<(Source, lapin::Consumer)>,
-    arrived: UnboundedSender<Result<(Source, Delivery), String>>,
-) {
+async fn pump(streams: Vec<(Source, lapin::Consumer)>, arrived: UnboundedSender<Result<(Source, Delivery), String>>) {
     let ways = streams.into_iter().map(|(way, consumer)| {
         let ends = stream::iter([None]);
         consumer.map(Some).chain(ends).map(move |item| (way, item))
@@ -302,7 +316,11 @@ async fn missing(connection: &Connection, options: &RabbitOptions) -> lapin::Res
     for queue in options.intake_queues() {
         let channel = connection.create_channel().await?;
         let passive = QueueDeclareOptions::durable().passive();
-        if !found(channel.queue_declare(queue.into(), passive, FieldTable::default()).await)? {
+        if !found(
+            channel
+                .queue_declare(queue.into(), passive, FieldTable::default())
+                .await,
+        )? {
             return Ok(true);
         }
         channel.close(200, "looked".into()).await?;
@@ -318,7 +336,12 @@ mod tests {
     fn a_topic_names_its_sender() {
         let options = RabbitOptions::new("amqp://x");
         assert_eq!(options.sender("odograph.abc.telemetry"), Some("abc"));
-        for other in ["odograph.telemetry", "odographabc.telemetry", "other.abc.telemetry", "odograph.abc.position"] {
+        for other in [
+            "odograph.telemetry",
+            "odographabc.telemetry",
+            "other.abc.telemetry",
+            "odograph.abc.position",
+        ] {
             assert_eq!(options.sender(other), None, "{other}");
         }
         assert_eq!(options.intake_exchange(), "odograph.intake");

@@ -66,8 +66,8 @@ impl Message {
             payload: arrived.bytes.clone(),
         };
         let decode = AssertUnwindSafe(|| decode::decode(&envelope, limits));
-        let decoded = catch_unwind(decode)
-            .unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
+        let decoded =
+            catch_unwind(decode).unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
         if let Ok(decoded) = &decoded {
             envelope.header.vehicle_given = decoded.vehicle.clone().unwrap_or_default();
             if is_urgent(decoded) {
@@ -150,12 +150,12 @@ impl Bridge {
             .filter_map(|(place, message)| Some((place, message.tenant(), message.sender.device?.to_string())));
         let (named, own): (Vec<_>, Vec<_>) = (named.collect(), own.collect());
         let wanted = |names: &'_ [(usize, TenantId, String)]| {
-            names.iter().map(|(_, tenant, name)| (*tenant, name.clone())).collect::<Vec<_>>()
+            names
+                .iter()
+                .map(|(_, tenant, name)| (*tenant, name.clone()))
+                .collect::<Vec<_>>()
         };
         let (wanted_vehicles, wanted_devices) = (wanted(&vehicles), [wanted(&named), wanted(&own)].concat());
-        let as_text = |wanted: &'_ [(TenantId, String)]| -> Vec<(TenantId, &str)> {
-            wanted.iter().map(|(tenant, name)| (*tenant, name.as_str())).collect()
-        };
         let (found_vehicles, found_devices) = self
             .parts
             .store
@@ -183,6 +183,10 @@ impl Bridge {
     }
 }
 
+fn as_text(wanted: &[(TenantId, String)]) -> Vec<(TenantId, &str)> {
+    wanted.iter().map(|(tenant, name)| (*tenant, name.as_str())).collect()
+}
+
 /// Follows from sender and content, see the module's head.
 fn message_id(arrived: &Arrived, sender: &Sender) -> MessageId {
     let mut hash = Sha256::new();
@@ -207,11 +211,14 @@ fn content_type(arrived: &Arrived) -> Result<ContentType, Refusal> {
         return Ok(guessed_type(arrived));
     };
     let kind = given.split(';').next().unwrap_or_default().trim();
-    [(ContentType::Json, "application/json"), (ContentType::Protobuf, "application/x-protobuf")]
-        .into_iter()
-        .find(|(_, name)| kind.eq_ignore_ascii_case(name))
-        .map(|(content_type, _)| content_type)
-        .ok_or_else(|| unfit("content_type: wanted application/json or application/x-protobuf, got another"))
+    [
+        (ContentType::Json, "application/json"),
+        (ContentType::Protobuf, "application/x-protobuf"),
+    ]
+    .into_iter()
+    .find(|(_, name)| kind.eq_ignore_ascii_case(name))
+    .map(|(content_type, _)| content_type)
+    .ok_or_else(|| unfit("content_type: wanted application/json or application/x-protobuf, got another"))
 }
 
 /// MQTT 3.1.1 has no properties. JSON begins with a brace after white space at most; a protobuf message begins with a small
@@ -231,7 +238,11 @@ fn content_encoding(arrived: &Arrived) -> Result<ContentEncoding, Refusal> {
         None if arrived.source == Source::Mqtt && arrived.bytes.starts_with(GZIP) => Ok(ContentEncoding::Gzip),
         // Libraries fill in a character encoding here.
         None | Some("") => Ok(ContentEncoding::Identity),
-        Some(given) if ["identity", "utf-8", "utf8"].iter().any(|plain| given.eq_ignore_ascii_case(plain)) => {
+        Some(given)
+            if ["identity", "utf-8", "utf8"]
+                .iter()
+                .any(|plain| given.eq_ignore_ascii_case(plain)) =>
+        {
             Ok(ContentEncoding::Identity)
         }
         Some(given) if given.eq_ignore_ascii_case("gzip") => Ok(ContentEncoding::Gzip),
@@ -292,13 +303,22 @@ mod tests {
 
     #[test]
     fn the_same_from_the_same_is_the_same_message() {
-        let (one, other) = (sender(None), Sender { login: Uuid::from_u128(3), ..sender(None) });
+        let (one, other) = (
+            sender(None),
+            Sender {
+                login: Uuid::from_u128(3),
+                ..sender(None)
+            },
+        );
         let batch = arrived(Source::Amqp, b"{}");
         let id = message_id(&batch, &one);
         assert_eq!(id, message_id(&batch.clone(), &one));
         assert_ne!(id, message_id(&batch, &other));
         assert_ne!(id, message_id(&arrived(Source::Amqp, b"{ }"), &one));
-        let named = Arrived { message_id: Some("1".into()), ..batch };
+        let named = Arrived {
+            message_id: Some("1".into()),
+            ..batch
+        };
         assert_ne!(id, message_id(&named, &one));
     }
 
@@ -307,7 +327,12 @@ mod tests {
         let id = |n: u128| Uuid::from_u128(n);
         let device = |n: u128, vehicle: u128| PairedDevice {
             id: id(n).into(),
-            pairings: vec![Pairing { vehicle: id(vehicle).into(), rank: 0, from: None, to: None }],
+            pairings: vec![Pairing {
+                vehicle: id(vehicle).into(),
+                rank: 0,
+                from: None,
+                to: None,
+            }],
         };
         let (own, other) = (device(7, 70), device(8, 80));
         let batch = |named: &str| format!(r#"{{"schema":1,"batch_id":"b",{named},"samples":[{{}}]}}"#);
@@ -332,7 +357,10 @@ mod tests {
     fn what_a_revoked_credential_sent_does_not_go_on() {
         let mut message = open(r#"{"schema":1,"batch_id":"b","vehicle":"v","samples":[{}]}"#, None);
         message.sender.holds = false;
-        assert_eq!(reason(message.settle(None, None, None)), Some(MessageRejection::SenderRevoked));
+        assert_eq!(
+            reason(message.settle(None, None, None)),
+            Some(MessageRejection::SenderRevoked)
+        );
     }
 
     #[test]
@@ -347,7 +375,10 @@ mod tests {
         };
         let (json, gzip) = (Some(ContentType::Json), Some(ContentEncoding::Gzip));
         assert_eq!(of("application/json; charset=utf-8", "GZIP"), (json, gzip));
-        assert_eq!(of("application/x-protobuf", "utf-8"), (Some(ContentType::Protobuf), Some(ContentEncoding::Identity)));
+        assert_eq!(
+            of("application/x-protobuf", "utf-8"),
+            (Some(ContentType::Protobuf), Some(ContentEncoding::Identity))
+        );
         assert_eq!(of("text/csv", "br"), (None, None));
         let looked = |bytes: &[u8]| {
             let arrived = arrived(Source::Mqtt, bytes);
@@ -365,8 +396,14 @@ mod tests {
             let text = format!(r#"{{"schema":1,"batch_id":"b","vehicle":"v",{rest}}}"#);
             open(&text, None).envelope.header.lane
         };
-        assert_eq!(lane(r#""samples":[{"ts":"2026-01-01T00:00:00Z","airbag":true}]"#), Lane::Urgent);
+        assert_eq!(
+            lane(r#""samples":[{"ts":"2026-01-01T00:00:00Z","airbag":true}]"#),
+            Lane::Urgent
+        );
         assert_eq!(lane(r#""samples":[],"impacts":[{}]"#), Lane::Urgent);
-        assert_eq!(lane(r#""samples":[{"ts":"2026-01-01T00:00:00Z","airbag":false}]"#), Lane::Live);
+        assert_eq!(
+            lane(r#""samples":[{"ts":"2026-01-01T00:00:00Z","airbag":false}]"#),
+            Lane::Live
+        );
     }
 }

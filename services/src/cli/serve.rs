@@ -30,7 +30,10 @@ pub(super) async fn work(config: Config) -> Result<()> {
 }
 
 pub(super) async fn bridge(config: Config) -> Result<()> {
-    ensure!(config.intake.enabled, "there is no intake to pass on from (intake.enabled)");
+    ensure!(
+        config.intake.enabled,
+        "there is no intake to pass on from (intake.enabled)"
+    );
     let parts = Parts::open(config).await?;
     let bridged = bridge::run(parts.clone(), shutdown::on_signal()?).await;
     parts.close().await?;
@@ -103,8 +106,8 @@ fn answer_broker(
 ) -> Result<impl Future<Output = Result<()>> + use<>> {
     let asked = match parts.broker_auth() {
         Some((address, auth)) => {
-            let listener = TcpListener::bind(address)
-                .with_context(|| format!("cannot listen on {address} (broker_auth.bind)"))?;
+            let listener =
+                TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (broker_auth.bind)"))?;
             Some((parts.api_state(url)?, auth, listener))
         }
         None => None,
@@ -116,6 +119,8 @@ fn answer_broker(
         };
         let stop = shutdown.clone();
         let answering = odograph_api::serve_broker_auth(state, auth, listener, async move { stop.cancelled().await });
-        ending(&shutdown, answering).await.context("answering the broker failed")
+        ending(&shutdown, answering)
+            .await
+            .context("answering the broker failed")
     })
 }

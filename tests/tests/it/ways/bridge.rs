@@ -23,12 +23,20 @@ async fn what_cannot_be_resolved_is_kept_and_named() {
     for _ in 0..2 {
         sending.send(&batch("b-1", "nobody")).await;
         sending.send(b"{ no batch").await;
-        ways.mqtt(&device, &ways.topic(&device.id), &[batch("b-2", "other-car"), batch("b-3", "nobody")])
+        ways.mqtt(
+            &device,
+            &ways.topic(&device.id),
+            &[batch("b-2", "other-car"), batch("b-3", "nobody")],
+        )
+        .await
+        .unwrap();
+        ways.mqtt(&revoked, &ways.topic(&revoked.id), &[batch("b-4", CAR)])
             .await
             .unwrap();
-        ways.mqtt(&revoked, &ways.topic(&revoked.id), &[batch("b-4", CAR)]).await.unwrap();
         let anonymous = BasicProperties::default().with_delivery_mode(2);
-        let sent = sending.publish(&ways.exchange(), "", &batch("b-5", CAR), anonymous).await;
+        let sent = sending
+            .publish(&ways.exchange(), "", &batch("b-5", CAR), anonymous)
+            .await;
         sent.unwrap();
         let odd = sending.properties().with_content_type("text/csv".into());
         sending.publish(&ways.exchange(), "", b"a,b", odd).await.unwrap();
@@ -53,18 +61,25 @@ async fn what_cannot_be_resolved_is_kept_and_named() {
     }
     // The last of what was sent has been dealt with once this one is.
     sending.send(&batch("last", CAR)).await;
-    ways.mqtt(&device, &ways.topic(&device.id), &[batch("last-mqtt", CAR)]).await.unwrap();
+    ways.mqtt(&device, &ways.topic(&device.id), &[batch("last-mqtt", CAR)])
+        .await
+        .unwrap();
     ways.received(tenant, 6).await;
     assert_eq!(ways.letters(&token).await, wanted);
     assert!(ways.letters(&theirs).await.is_empty());
     let outcomes = ways.platform.outcomes(tenant).await;
     assert_eq!(outcomes.accepted, 2, "{outcomes:?}");
     assert!(outcomes.balances(), "{outcomes:?}");
-    let page = Page {
-        after: None,
-        limit: 10,
-    };
-    let quarantined = ways.platform.parts.store.operator().quarantined(page).await.unwrap().items;
+    let page = Page { after: None, limit: 10 };
+    let quarantined = ways
+        .platform
+        .parts
+        .store
+        .operator()
+        .quarantined(page)
+        .await
+        .unwrap()
+        .items;
     assert_eq!(quarantined.len(), 1, "{quarantined:?}");
     assert!(quarantined[0].reason.contains("user_id"), "{}", quarantined[0].reason);
     ways.end().await;
@@ -85,7 +100,9 @@ async fn a_bridge_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let (payloads, samples) = batches(&file, few);
     assert!(payloads.len() > 100, "{} batches show little", payloads.len());
     let half = payloads.len() / 2;
-    ways.mqtt(&device, &ways.topic(&device.id), &payloads[..half]).await.unwrap();
+    ways.mqtt(&device, &ways.topic(&device.id), &payloads[..half])
+        .await
+        .unwrap();
     let sending = ways.amqp(&client).await.unwrap();
     for payload in &payloads[half..] {
         sending.send(payload).await;
@@ -96,7 +113,10 @@ async fn a_bridge_that_is_killed_again_and_again_loses_and_doubles_nothing() {
         bridge.spawn().expect("a bridge")
     };
     let waiting = async || {
-        let told = ways.rabbit.ctl(&["list_queues", "--no-table-headers", "name", "messages"]).await;
+        let told = ways
+            .rabbit
+            .ctl(&["list_queues", "--no-table-headers", "name", "messages"])
+            .await;
         let intake = told.lines().filter(|line| line.contains(".intake."));
         let counts = intake.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok());
         counts.sum::<u64>()

@@ -1,6 +1,5 @@
 use odograph_tests::{
-    Backend,
-    parquet,
+    Backend, parquet,
     platform::Platform,
     process::{odograph, run},
     telemetry::{Rows, small_fleet},
@@ -41,9 +40,17 @@ async fn a_folder_is_imported_file_by_file_and_again_without_harm() {
         ("[4/4]", "0 duplicate"),
     ] {
         let line = told.out.lines().find(|line| line.starts_with(name));
-        assert!(line.is_some_and(|line| line.contains(outcome)), "{name} {outcome}\n{}", told.out);
+        assert!(
+            line.is_some_and(|line| line.contains(outcome)),
+            "{name} {outcome}\n{}",
+            told.out
+        );
     }
-    assert!(told.err.contains("c.csv") && told.err.contains("1 of 4 files"), "{}", told.err);
+    assert!(
+        told.err.contains("c.csv") && told.err.contains("1 of 4 files"),
+        "{}",
+        told.err
+    );
     let all = rows.rows.len() as u64;
     let outcomes = platform.outcomes(tenant).await;
     assert_eq!((outcomes.received, outcomes.accepted), (all, all), "{outcomes:?}");
@@ -51,7 +58,11 @@ async fn a_folder_is_imported_file_by_file_and_again_without_harm() {
     let again = import(&[]).await;
     let outcomes = platform.outcomes(tenant).await;
     assert_eq!((outcomes.accepted, outcomes.duplicate), (all, all), "{outcomes:?}");
-    let line = again.out.lines().find(|line| line.starts_with("[4/4]")).expect("a line for each file");
+    let line = again
+        .out
+        .lines()
+        .find(|line| line.starts_with("[4/4]"))
+        .expect("a line for each file");
     assert!(line.contains(" 0 accepted"), "{line}");
     platform.end().await;
 }

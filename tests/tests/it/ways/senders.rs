@@ -2,6 +2,7 @@ use lapin::{
     options::{BasicConsumeOptions, QueueDeclareOptions},
     types::FieldTable,
 };
+use odograph::cli::client::Credentials;
 
 use super::{CAR, Login, Ways, batch};
 
@@ -18,7 +19,10 @@ async fn nobody_gets_in_who_should_not_and_who_does_sends_its_own_only() {
         secret: other.secret.clone(),
     };
     let refused = ways.mqtt(&wrong, &ways.topic(&own.id), &payload).await.unwrap_err();
-    assert!(refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"), "{refused}");
+    assert!(
+        refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"),
+        "{refused}"
+    );
     for topic in [
         ways.topic(&other.id),
         format!("{}/{}/position", ways.prefix(), own.id),
@@ -30,10 +34,14 @@ async fn nobody_gets_in_who_should_not_and_who_does_sends_its_own_only() {
     // A device may not be a client, nor the other way round.
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
     let as_device = Login {
-        id: client.client_id.clone(),
-        secret: client.client_secret.clone(),
+        id: client.id.to_string(),
+        secret: client.secret.clone(),
     };
-    assert!(ways.mqtt(&as_device, &ways.topic(&as_device.id), &payload).await.is_err());
+    assert!(
+        ways.mqtt(&as_device, &ways.topic(&as_device.id), &payload)
+            .await
+            .is_err()
+    );
 
     amqp_clients_only_publish_to_the_intake(&ways, &client).await;
     let reader = ways.platform.client(tenant, &["trips:read"]).await;
@@ -49,16 +57,19 @@ async fn nobody_gets_in_who_should_not_and_who_does_sends_its_own_only() {
 }
 
 /// Whatever else one tries costs it its channel.
-async fn amqp_clients_only_publish_to_the_intake(ways: &Ways, client: &odograph::cli::client::Credentials) {
-    let wrong = odograph::cli::client::Credentials {
-        client_id: client.client_id.clone(),
-        client_secret: "wrong".to_owned(),
+async fn amqp_clients_only_publish_to_the_intake(ways: &Ways, client: &Credentials) {
+    let wrong = Credentials {
+        id: client.id,
+        secret: "wrong".to_owned(),
+        scopes: Vec::new(),
     };
     assert!(ways.amqp(&wrong).await.is_err());
     let said = |error: lapin::Error| error.to_string();
     let sending = ways.amqp(client).await.unwrap();
     let forged = sending.properties().with_user_id("guest".into());
-    let error = sending.publish(&ways.exchange(), "", &batch("forged", CAR), forged).await;
+    let error = sending
+        .publish(&ways.exchange(), "", &batch("forged", CAR), forged)
+        .await;
     assert!(said(error.unwrap_err()).contains("PRECONDITION"), "a forged user_id");
     for exchange in ["amq.topic", "amq.fanout", ""] {
         let sending = ways.amqp(client).await.unwrap();
@@ -66,10 +77,15 @@ async fn amqp_clients_only_publish_to_the_intake(ways: &Ways, client: &odograph:
         let published = sending.publish(exchange, &queue, b"{}", sending.properties()).await;
         assert!(said(published.unwrap_err()).contains("ACCESS"), "{exchange:?}");
     }
-    for queue in [format!("{}.intake.amqp", ways.prefix()), format!("{}.intake.mqtt", ways.prefix())] {
+    for queue in [
+        format!("{}.intake.amqp", ways.prefix()),
+        format!("{}.intake.mqtt", ways.prefix()),
+    ] {
         let sending = ways.amqp(client).await.unwrap();
         let options = BasicConsumeOptions::default();
-        let read = sending.channel.basic_consume(queue.into(), "t".into(), options, FieldTable::default());
+        let read = sending
+            .channel
+            .basic_consume(queue.into(), "t".into(), options, FieldTable::default());
         assert!(said(read.await.unwrap_err()).contains("ACCESS"));
     }
     let sending = ways.amqp(client).await.unwrap();
@@ -102,16 +118,21 @@ async fn only_the_broker_is_answered() {
         assert_eq!((status, text.as_str()), (403, ""), "{query}");
     }
     // Not behind the API either.
-    let beside = ways.api.send(reqwest::Method::POST, &token, &format!("/internal/rabbitmq/user{key}"), None);
+    let beside = ways.api.send(
+        reqwest::Method::POST,
+        &token,
+        &format!("/internal/rabbitmq/user{key}"),
+        None,
+    );
     assert_eq!(beside.await.status, 404);
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
-    let of_client = |secret: &str| format!("username={}&password={secret}", client.client_id);
-    assert_eq!(ask(&key, &of_client(&client.client_secret)).await.1, "allow");
+    let of_client = |secret: &str| format!("username={}&password={secret}", client.id);
+    assert_eq!(ask(&key, &of_client(&client.secret)).await.1, "allow");
     // Guessing at a client's secret is slowed down as at the token endpoint.
     for _ in 0..10 {
         assert_eq!(ask(&key, &of_client("guess")).await.1, "deny");
     }
-    assert_eq!(ask(&key, &of_client(&client.client_secret)).await.1, "deny");
+    assert_eq!(ask(&key, &of_client(&client.secret)).await.1, "deny");
     for nonsense in ["username=guest&password=guest", "username=&password=", "username=%00"] {
         assert_eq!(ask(&key, nonsense).await.1, "deny", "{nonsense}");
     }

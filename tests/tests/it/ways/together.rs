@@ -32,7 +32,10 @@ async fn the_same_trips_come_by_every_way_and_count_once() {
         gzip.write_all(payload).unwrap();
         let properties = sending.properties().with_content_encoding("gzip".into());
         let packed = gzip.finish().unwrap();
-        sending.publish(&ways.exchange(), "any", &packed, properties).await.unwrap();
+        sending
+            .publish(&ways.exchange(), "any", &packed, properties)
+            .await
+            .unwrap();
     }
     ways.received(tenant, 2 * samples).await;
     for payload in &payloads {
@@ -45,11 +48,17 @@ async fn the_same_trips_come_by_every_way_and_count_once() {
     ways.received(tenant, 4 * samples).await;
 
     let outcomes = ways.platform.outcomes(tenant).await;
-    assert_eq!((outcomes.accepted, outcomes.duplicate), (samples, 3 * samples), "{outcomes:?}");
+    assert_eq!(
+        (outcomes.accepted, outcomes.duplicate),
+        (samples, 3 * samples),
+        "{outcomes:?}"
+    );
     ways.platform.derive(tenant).await;
     assert_eq!(ways.platform.snapshot(tenant).await, by_mqtt);
     // What its sender repeats is the same message to us.
-    ways.mqtt(&device, &ways.topic(&device.id), &payloads[..1]).await.unwrap();
+    ways.mqtt(&device, &ways.topic(&device.id), &payloads[..1])
+        .await
+        .unwrap();
     sending.send(&payloads[0]).await;
     ways.platform.drained().await;
     let again = ways.platform.outcomes(tenant).await;

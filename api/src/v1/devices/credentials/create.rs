@@ -34,11 +34,7 @@ pub(crate) struct DeviceCredentialWithSecret {
     params(("device" = String, Path, description = "Id or external reference", example = "IMEI-356938035643809")),
     responses((status = 201, description = "The credential with its secret", body = DeviceCredentialWithSecret))
 )]
-pub(crate) async fn handle(
-    state: Data<ApiState>,
-    caller: Caller,
-    device: Segment,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn handle(state: Data<ApiState>, caller: Caller, device: Segment) -> Result<HttpResponse, Problem> {
     let name: IdOrRef<DeviceId> = path::id_or_ref("device", &device)?;
     let mut secret = [0; 32];
     state.randomness.fill(&mut secret).map_err(Problem::internal)?;

@@ -52,5 +52,8 @@ pub(crate) async fn handle(
     fields.finish()?;
     let name: IdOrRef<DeviceId> = path::id_or_ref("device", &device)?;
     let listed = caller.store(&state).device_credentials(&name, page).await;
-    Ok(Json(List::of(found(listed, "device", &device)?, DeviceCredential::from)))
+    Ok(Json(List::of(
+        found(listed, "device", &device)?,
+        DeviceCredential::from,
+    )))
 }
