@@ -2,7 +2,7 @@
 //!
 //! | who | logs in with | may |
 //! |---|---|---|
-//! | device | the id and secret of a credential of its own | publish to its own topic |
+//! | device | the id and secret of a credential of its own; its MQTT client id begins with that id | publish to its own topic |
 //! | client with `telemetry:write` | its id and secret | publish to the intake exchange |
 //!
 //! Nobody of them reads anything or makes anything.
@@ -40,6 +40,8 @@ pub(super) struct User {
 pub(super) struct Vhost {
     username: String,
     vhost: String,
+    /// Of who comes by MQTT.
+    client_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,7 +142,15 @@ async fn sender(state: &ApiState, username: &str) -> Result<Option<Sender>, Stor
 }
 
 pub(super) async fn vhost(state: &ApiState, names: &BrokerNames, asked: &Vhost) -> Result<bool, StoreError> {
-    Ok(asked.vhost == names.vhost && sender(state, &asked.username).await?.is_some())
+    if asked.vhost != names.vhost {
+        return Ok(refused(&asked.username));
+    }
+    Ok(match (sender(state, &asked.username).await?, &asked.client_id) {
+        (None, _) => refused(&asked.username),
+        (Some(_), None) => true,
+        // MQTT throws out whoever else has the same client id: let nobody have that of another.
+        (Some(_), Some(client)) => client.starts_with(&asked.username) || refused(&asked.username),
+    })
 }
 
 pub(super) async fn resource(state: &ApiState, names: &BrokerNames, asked: &Resource) -> Result<bool, StoreError> {

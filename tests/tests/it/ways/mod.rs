@@ -146,7 +146,11 @@ impl Ways {
 
     /// Publishes with QoS 1, and waits until the broker has acknowledged all.
     async fn mqtt(&self, login: &Login, topic: &str, payloads: &[Vec<u8>]) -> Result<(), String> {
-        let mut options = MqttOptions::new(format!("test-{}", login.id), "127.0.0.1", self.rabbit.mqtt_port());
+        self.mqtt_as(&format!("{}-1", login.id), login, topic, payloads).await
+    }
+
+    async fn mqtt_as(&self, client: &str, login: &Login, topic: &str, payloads: &[Vec<u8>]) -> Result<(), String> {
+        let mut options = MqttOptions::new(client, "127.0.0.1", self.rabbit.mqtt_port());
         options.set_credentials(&login.id, &login.secret);
         options.set_max_packet_size(1 << 20, 4 << 20);
         let (client, mut events) = AsyncClient::new(options, 100);

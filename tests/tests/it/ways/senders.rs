@@ -31,6 +31,9 @@ async fn nobody_gets_in_who_should_not_and_who_does_sends_its_own_only() {
     ] {
         assert!(ways.mqtt(&own, &topic, &payload).await.is_err(), "{topic}");
     }
+    // With the client id of another one would throw it out.
+    let topic = ways.topic(&own.id);
+    assert!(ways.mqtt_as(&other.id, &own, &topic, &payload).await.is_err());
     // A device may not be a client, nor the other way round.
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
     let as_device = Login {
@@ -118,13 +121,9 @@ async fn only_the_broker_is_answered() {
         assert_eq!((status, text.as_str()), (403, ""), "{query}");
     }
     // Not behind the API either.
-    let beside = ways.api.send(
-        reqwest::Method::POST,
-        &token,
-        &format!("/internal/rabbitmq/user{key}"),
-        None,
-    );
-    assert_eq!(beside.await.status, 404);
+    let beside = format!("/internal/rabbitmq/user{key}");
+    let answer = ways.api.send(reqwest::Method::POST, &token, &beside, None).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
     let client = ways.platform.client(tenant, &["telemetry:write"]).await;
     let of_client = |secret: &str| format!("username={}&password={secret}", client.id);
     assert_eq!(ask(&key, &of_client(&client.secret)).await.1, "allow");
