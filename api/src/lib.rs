@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod auth;
+mod broker_auth;
 pub mod contract;
 mod door;
 mod extract;
@@ -27,6 +28,7 @@ pub use auth::{
     secret::{Randomness, RandomnessError, SecretError, hash_secret},
     token::{Grant, TokenError, TokenSigner},
 };
+pub use broker_auth::{BrokerAuth, BrokerNames, serve_broker_auth};
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;
 pub use state::{ApiLimits, ApiParts, ApiState};

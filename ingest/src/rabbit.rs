@@ -9,6 +9,7 @@
 mod backoff;
 mod consumer;
 mod inbox;
+mod intake;
 mod link;
 mod publisher;
 mod topology;
@@ -28,6 +29,7 @@ use odograph_domain::{
     queue::{Consumer, Publisher, Queue, QueueError},
 };
 
+pub use self::intake::{Arrived, IntakeConsumer, IntakeReceipt};
 use self::{consumer::RabbitConsumer, link::Link, publisher::Publishing, topology::Topology};
 
 /// For the broker to answer a request on a live connection. Every request is bounded: one that is under way while its
@@ -50,12 +52,15 @@ pub struct RabbitOptions {
     pub partitions: u16,
     /// How many unacknowledged messages a lane hands to a consumer ahead of its asking.
     pub prefetch: u16,
+    /// Whether there are intake queues too, for senders that log in to the broker themselves.
+    pub intake: bool,
 }
 
 impl RabbitOptions {
     pub const DEFAULT_PREFIX: &str = "odograph";
 
-    /// The options for a broker, the rest as it is by default: 8 partitions, generation 1, 256 messages ahead.
+    /// The options for a broker, the rest as it is by default: 8 partitions, generation 1, 256 messages ahead, no
+    /// intake.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -63,6 +68,7 @@ impl RabbitOptions {
             generation: 1,
             partitions: 8,
             prefetch: 256,
+            intake: false,
         }
     }
 

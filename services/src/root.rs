@@ -1,11 +1,11 @@
 //! The composition root: the only place that reads the wall clock and makes random numbers, and where the parts are
 //! put together from the configuration.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use odograph_api::{ApiParts, ApiState, Randomness, RandomnessError, TokenSigner};
+use odograph_api::{ApiParts, ApiState, BrokerAuth, BrokerNames, Randomness, RandomnessError, TokenSigner};
 use odograph_domain::{
     clock::Clock,
     id::{IdSource, TenantId},
@@ -69,6 +69,8 @@ pub struct Parts {
     pub store: Store,
     pub queue: Arc<dyn Queue>,
     pub publisher: Arc<dyn Publisher>,
+    /// The queue, where it is RabbitMQ.
+    pub rabbit: Option<RabbitQueue>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Of all that this process does.
@@ -198,6 +200,7 @@ impl Parts {
         store: Store,
         #[cfg(feature = "embedded")] embedded: Option<Arc<Embedded>>,
     ) -> Result<Self> {
+        let mut rabbit = None;
         let (queue, publisher): (Arc<dyn Queue>, Arc<dyn Publisher>) = if config.queue.url.is_empty() {
             let queue = Arc::new(store.queue(config.queue.partitions));
             (queue.clone(), queue)
@@ -208,12 +211,14 @@ impl Parts {
                 generation: config.queue.generation,
                 partitions: config.queue.partitions,
                 prefetch: config.queue.prefetch,
+                intake: config.intake.enabled,
             };
             let queue = Arc::new(
                 RabbitQueue::connect(options)
                     .await
                     .context("RabbitMQ does not answer")?,
             );
+            rabbit = Some(RabbitQueue::clone(&queue));
             (queue.clone(), queue)
         };
         Ok(Self {
@@ -221,6 +226,7 @@ impl Parts {
             store,
             queue,
             publisher,
+            rabbit,
             clock: Arc::new(System),
             ids: Arc::new(System),
             meter: Arc::default(),
@@ -247,6 +253,19 @@ impl Parts {
         state.limits.batch_bytes = self.config.api.body_bytes;
         state.allowed_origins.clone_from(&self.config.api.cors.allowed_origins);
         Ok(state)
+    }
+
+    /// What the broker's questions are answered by, and where; `None` where they are not.
+    pub fn broker_auth(&self) -> Option<(SocketAddr, BrokerAuth)> {
+        let config = &self.config.broker_auth;
+        let options = self.rabbit.as_ref()?.options();
+        let names = BrokerNames {
+            vhost: config.vhost.clone(),
+            intake_exchange: options.intake_exchange(),
+            topic_prefix: options.prefix.clone(),
+        };
+        let key = config.key.clone();
+        Some((config.address()?, BrokerAuth { key, names }))
     }
 
     /// The key that signs tokens: from the file given, else made once and kept in the data folder.
@@ -283,7 +302,7 @@ impl Parts {
 
     /// Closes the database, and stops it if it is ours. Call last.
     pub async fn close(self) -> Result<()> {
-        drop((self.queue, self.publisher));
+        drop((self.queue, self.publisher, self.rabbit));
         self.store.close().await;
         #[cfg(feature = "embedded")]
         if let Some(embedded) = self.embedded.and_then(Arc::into_inner) {

@@ -6,6 +6,7 @@
 
 mod assignments;
 mod audit;
+mod bridge;
 mod checklist;
 mod contexts;
 mod corrections;
@@ -13,6 +14,7 @@ mod crypto;
 mod dead_letters;
 mod departures;
 mod derive;
+mod device_credentials;
 mod devices;
 mod dirty;
 mod drivers;
@@ -66,6 +68,7 @@ pub use crypto::MasterKey;
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, LetterStatus};
 pub use departures::Departed;
 pub use derive::{DeriveTx, TripTotals};
+pub use device_credentials::{DeviceCredentialRecord, DeviceLogin};
 pub use devices::{DeviceRecord, NewDevice};
 pub use drivers::{DriverFilter, DriverRecord, Identity, NewDriver};
 pub use error::{Result, StoreError};

@@ -15,6 +15,7 @@ mod database;
 pub mod http;
 pub mod parquet;
 pub mod platform;
+pub mod private_rabbit;
 pub mod process;
 mod program;
 pub mod snapshot;

@@ -96,6 +96,21 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         needs(Scope::VehiclesWrite),
     ),
     post(
+        "/v1/devices/{device}/credentials",
+        "create_device_credential",
+        needs(Scope::VehiclesWrite),
+    ),
+    get(
+        "/v1/devices/{device}/credentials",
+        "list_device_credentials",
+        needs(Scope::VehiclesRead),
+    ),
+    delete(
+        "/v1/devices/{device}/credentials/{credential}",
+        "revoke_device_credential",
+        needs(Scope::VehiclesWrite),
+    ),
+    post(
         "/v1/vehicles/{vehicle}/transfers",
         "transfer_vehicle",
         needs(Scope::VehiclesWrite),

@@ -139,6 +139,7 @@ pub fn rabbit(config: &Config) -> RabbitOptions {
         generation: config.queue.generation,
         partitions: config.queue.partitions,
         prefetch: config.queue.prefetch,
+        intake: config.intake.enabled,
     }
 }
 

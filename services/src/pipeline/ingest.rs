@@ -94,8 +94,12 @@ impl Pipeline {
             match Envelope::decode(&delivery.bytes) {
                 Ok(envelope) => {
                     let decode = AssertUnwindSafe(|| decode::decode(&envelope, &self.limits));
-                    let decoded = catch_unwind(decode)
+                    let mut decoded = catch_unwind(decode)
                         .unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
+                    // A device that logged in to the broker as itself need not say so once more.
+                    if let (Ok(decoded), Some(device)) = (&mut decoded, envelope.header.device) {
+                        decoded.device.get_or_insert_with(|| device.to_string());
+                    }
                     messages.push(Message { envelope, decoded });
                 }
                 Err(reason) => self.quarantine(&delivery.bytes, &reason.to_string(), shutdown).await?,

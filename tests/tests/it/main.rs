@@ -31,3 +31,4 @@ mod simulate;
 mod tenancy;
 mod updates;
 mod walls;
+mod ways;
