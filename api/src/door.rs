@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::rt;
 use odograph_domain::{
     envelope::Envelope,
     id::TenantId,
@@ -88,7 +87,7 @@ impl Door {
         };
         if first {
             // Not within this request: that may be given up while others' batches are on their way.
-            rt::spawn(Arc::clone(self).serve());
+            tokio::spawn(Arc::clone(self).serve());
         }
         let answered = answered.await.map_err(Problem::internal)?;
         Ok(answered?)
@@ -112,7 +111,12 @@ impl Door {
             bytes += entry.envelope.payload.len();
             bytes <= BYTES
         };
-        let count = waiting.entries.iter().take(TOGETHER).take_while(|entry| fits(entry)).count();
+        let count = waiting
+            .entries
+            .iter()
+            .take(TOGETHER)
+            .take_while(|entry| fits(entry))
+            .count();
         // One that is longer than that goes alone.
         let count = count.max(1).min(waiting.entries.len());
         if count == 0 {

@@ -282,7 +282,13 @@ mod tests {
         }
     }
 
-    fn accept(state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
+    /// As if all that was dirty before had been derived.
+    fn accept(mut state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
+        state.open = None;
+        accept_beside(state, batch)
+    }
+
+    fn accept_beside(state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
         let now = EventTime::from_millis(START_MS + 6_000_000).unwrap().utc();
         advance(state, batch, &TenantSettings::default(), &[Box::new(TripWatch)], now)
     }
@@ -342,6 +348,23 @@ mod tests {
         assert_eq!(dirty.window.from, dirty.window.to);
         assert_eq!((dirty.cause.why, dirty.cause.batches), ([Why::LateData].into(), 1));
         assert_eq!(state.watermark.unwrap().millis(), START_MS + 499_000);
+    }
+
+    #[test]
+    fn while_a_trip_goes_on_its_window_is_told_of_once() {
+        let drive = |from: i64| batch((from..from + 60).map(|s| (s, 50.0)));
+        let (state, dirty) = accept(VehicleState::new(VehicleId::from_uuid(Uuid::nil())), &drive(0));
+        assert_eq!(only(dirty).open_s, Some(300));
+        let (state, dirty) = accept_beside(state, &drive(60));
+        assert_eq!(dirty, []);
+        // Late data is its own matter, and so is the end.
+        let (state, dirty) = accept_beside(state, &batch([(30, 51.0)]));
+        let late = only(dirty);
+        assert_eq!((late.cause.why, late.open_s), ([Why::LateData].into(), None));
+        let (state, dirty) = accept_beside(state, &batch((120..480).map(|s| (s, 0.0))));
+        assert!(only(dirty).at_once);
+        let (_, dirty) = accept_beside(state, &batch((480..500).map(|s| (s, 0.0))));
+        assert_eq!(dirty, [], "it is due at once already");
     }
 
     #[test]

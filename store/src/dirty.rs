@@ -50,7 +50,9 @@ impl DirtyRow {
                 clients: self.clients.into_iter().map(ClientId::from).collect(),
                 notes: self.notes.into_iter().collect(),
             },
-            open_s: self.open.then_some(u32::try_from(self.silence_s).map_err(StoreError::corrupt)?),
+            open_s: self
+                .open
+                .then_some(u32::try_from(self.silence_s).map_err(StoreError::corrupt)?),
         })
     }
 }

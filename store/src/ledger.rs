@@ -16,12 +16,13 @@ use crate::{
 
 /// Enters batches, of several under one key the first; returns what was there before under the keys of the others. Most are
 /// new, so the database is not asked first.
-pub(crate) async fn enter(
-    conn: &mut PgConnection,
-    batches: &[&NewBatch],
-) -> Result<HashMap<LedgerKey, LedgerEntry>> {
+pub(crate) async fn enter(conn: &mut PgConnection, batches: &[&NewBatch]) -> Result<HashMap<LedgerKey, LedgerEntry>> {
     let mut seen = HashSet::with_capacity(batches.len());
-    let first: Vec<&NewBatch> = batches.iter().copied().filter(|batch| seen.insert(&batch.key)).collect();
+    let first: Vec<&NewBatch> = batches
+        .iter()
+        .copied()
+        .filter(|batch| seen.insert(&batch.key))
+        .collect();
     if first.is_empty() {
         return Ok(HashMap::new());
     }

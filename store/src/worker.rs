@@ -119,7 +119,6 @@ pub struct WorkerTx {
 }
 
 impl WorkerTx {
-
     /// The vehicles of these names (id or reference), each where its name stands; `None` where there is none.
     pub async fn resolve_vehicles(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<VehicleId>>> {
         resolve::vehicles(&mut self.tx, named).await

@@ -67,7 +67,11 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let lanes = drive(&driven, &fleet, start)?;
     world.scratch.analyze().await?;
     let served = Served::start(world).await?;
-    let address = served.url.strip_prefix("http://").context("an http:// address")?.to_owned();
+    let address = served
+        .url
+        .strip_prefix("http://")
+        .context("an http:// address")?
+        .to_owned();
     let (requests, samples) = lanes.iter().flatten().fold((0, 0), |(requests, samples), message| {
         (requests + 1, samples + message.samples)
     });

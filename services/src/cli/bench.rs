@@ -254,10 +254,18 @@ impl Http {
             outcome.samples as f64 / took
         );
         for (who, spent) in &outcome.cpu {
-            println!("processor time    {:9.1} µs a request    {who}", spent.as_secs_f64() * 1e6 / requests);
+            println!(
+                "processor time    {:9.1} µs a request    {who}",
+                spent.as_secs_f64() * 1e6 / requests
+            );
         }
         let ms = |share| outcome.latency_us.quantile(share) as f64 / 1000.0;
-        println!("latency           p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms", ms(0.5), ms(0.99), ms(1.0));
+        println!(
+            "latency           p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            ms(0.5),
+            ms(0.99),
+            ms(1.0)
+        );
         outcome.check()
     }
 }

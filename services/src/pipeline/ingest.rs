@@ -200,8 +200,10 @@ impl Pipeline {
             judged,
         } = judgement;
         let batches: Vec<&NewBatch> = judged.iter().filter_map(|(_, judged)| judged.batch.as_ref()).collect();
-        let touched: BTreeSet<(TenantId, VehicleId)> =
-            batches.iter().map(|batch| (batch.key.tenant, batch.key.vehicle)).collect();
+        let touched: BTreeSet<(TenantId, VehicleId)> = batches
+            .iter()
+            .map(|batch| (batch.key.tenant, batch.key.vehicle))
+            .collect();
         let mut known = Known::new(tx.enter(&batches).await?);
         let judged: Vec<(&Message, Judged)> = judged
             .into_iter()

@@ -226,7 +226,11 @@ fn golden_samples() -> Vec<RawSample> {
 fn the_golden_block_opens() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/raw_block_v1.bin");
     if std::env::var_os("ODOGRAPH_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, seal_block(vehicle(), &key(), &refs(&golden_samples())).unwrap().1).unwrap();
+        std::fs::write(
+            &path,
+            seal_block(vehicle(), &key(), &refs(&golden_samples())).unwrap().1,
+        )
+        .unwrap();
     }
     let golden = std::fs::read(&path).unwrap();
     let header = BlockHeader::read(&golden).unwrap();

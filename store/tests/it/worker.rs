@@ -142,8 +142,14 @@ async fn a_context_is_read_again_when_it_has_changed() {
         locked.into_iter().next().unwrap().1
     };
     let first = context().await;
-    assert!(Arc::ptr_eq(&first, &context().await), "read twice though nothing changed");
-    assert_eq!(*first, world.store.worker().contexts(&[(a.tenant, a.vehicle)]).await.unwrap()[0]);
+    assert!(
+        Arc::ptr_eq(&first, &context().await),
+        "read twice though nothing changed"
+    );
+    assert_eq!(
+        *first,
+        world.store.worker().contexts(&[(a.tenant, a.vehicle)]).await.unwrap()[0]
+    );
 
     let view = a.view(&world);
     let at = utc("2026-02-03T12:00:00Z");
@@ -164,7 +170,12 @@ async fn a_context_is_read_again_when_it_has_changed() {
         },
         ..TenantSettings::default()
     };
-    world.store.operator().set_tenant_settings(a.tenant, &settings).await.unwrap();
+    world
+        .store
+        .operator()
+        .set_tenant_settings(a.tenant, &settings)
+        .await
+        .unwrap();
     assert_eq!(context().await.settings.trip.gap_s, 777);
 }
 
@@ -173,12 +184,26 @@ async fn a_context_is_read_again_when_it_has_changed() {
 async fn an_open_window_reaches_to_the_watermark_and_waits_for_silence() {
     let world = World::new().await;
     let a = world.insurer("a").await;
-    let mut dirty = a.dirty("2026-02-01T08:00:00Z", "2026-02-01T08:00:10Z", "2026-02-01T08:05:00Z", false);
+    let mut dirty = a.dirty(
+        "2026-02-01T08:00:00Z",
+        "2026-02-01T08:00:10Z",
+        "2026-02-01T08:05:00Z",
+        false,
+    );
     dirty.open_s = Some(300);
     let mut state = VehicleState::new(a.vehicle);
     let heard = async |state: &VehicleState, dirty: Vec<DirtyWindow>| {
         let states = vec![(a.tenant, state.clone())];
-        world.write(&a, Writes { states, dirty, ..Writes::default() }).await;
+        world
+            .write(
+                &a,
+                Writes {
+                    states,
+                    dirty,
+                    ..Writes::default()
+                },
+            )
+            .await;
     };
     state.watermark = Some(event_time("2026-02-01T08:00:10Z"));
     state.last_received_at = Some(ReceivedAt::new(utc("2026-02-01T08:00:11Z")));

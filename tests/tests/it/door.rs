@@ -56,7 +56,11 @@ async fn everybody_at_once_gets_their_own_answer() {
         for number in 0..BATCHES {
             for car in 0..CARS {
                 let minute = number as i64;
-                sending.push(post(&api, token, batch(&format!("car-{car}"), format!("b-{number}"), minute)));
+                sending.push(post(
+                    &api,
+                    token,
+                    batch(&format!("car-{car}"), format!("b-{number}"), minute),
+                ));
             }
             sending.push(post(&api, token, batch("nobodys-car", format!("b-{number}"), 0)));
         }
@@ -64,7 +68,12 @@ async fn everybody_at_once_gets_their_own_answer() {
     let answers = join_all(sending).await;
     let accepted = answers.iter().filter(|answer| answer.status == 202).count();
     let unknown = answers.iter().filter(|answer| answer.status == 422).count();
-    assert_eq!((accepted, unknown), (2 * BATCHES * CARS, 2 * BATCHES), "{:?}", answers[0]);
+    assert_eq!(
+        (accepted, unknown),
+        (2 * BATCHES * CARS, 2 * BATCHES),
+        "{:?}",
+        answers[0]
+    );
 
     platform.work();
     for tenant in &tenants {

@@ -19,8 +19,8 @@ use odograph_tests::{Backend, TestBroker};
 use super::{
     proxy::Proxy,
     suite::{
-        PARTITIONS, Subject, acknowledge, depth_becomes, message, messages, nothing_comes, payloads, publish_each, receive,
-        told,
+        PARTITIONS, Subject, acknowledge, depth_becomes, message, messages, nothing_comes, payloads, publish_each,
+        receive, told,
     },
 };
 
