@@ -3,7 +3,9 @@
 //! The table below is the single list of fields: JSON decoding, CSV columns, the raw block format and what a product
 //! may keep all follow it. A field that is absent or empty is unknown, never zero.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+mod read;
+
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::{
@@ -13,7 +15,11 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::time::EventTime;
+use self::read::Slot;
+use crate::{
+    protobuf::{self, Fields, Wire},
+    time::EventTime,
+};
 
 /// What a field tells, and so who may keep it. See [`Sample::retain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +49,8 @@ pub struct Field {
     pub unit: &'static str,
     pub class: DataClass,
     pub kind: FieldKind,
+    /// Its number in `proto/telemetry.proto`; `ts` has 1. Content hashes are taken over it too, so it never changes.
+    pub tag: u8,
 }
 
 /// A type a field can have: how it reads from JSON and from a CSV cell.
@@ -56,6 +64,28 @@ pub trait FieldValue: Sized + Serialize {
     fn to_quantity(&self) -> Quantity;
     /// `None` where the quantity is of another kind.
     fn from_quantity(quantity: Quantity) -> Option<Self>;
+
+    /// Takes in one occurrence of the field in a protobuf message; `false` where it is of another type.
+    fn merge_wire(slot: &mut Option<Self>, value: Wire<'_>) -> bool;
+    fn write_wire(&self, tag: u32, out: &mut Vec<u8>);
+
+    /// Reads it where it lies in a text; `null` is unknown.
+    fn read<'de, D: Deserializer<'de>>(name: &'static str, deserializer: D) -> Result<Option<Self>, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Null => Ok(None),
+            given => Self::from_json(&given)
+                .map(Some)
+                .ok_or_else(|| D::Error::custom(wrong::<Self>(name, &given))),
+        }
+    }
+}
+
+fn wrong<T: FieldValue>(name: &str, given: &Value) -> FieldError {
+    FieldError::Value {
+        name: name.to_owned(),
+        wanted: T::WANTED,
+        got: short(&given.to_string()),
+    }
 }
 
 /// A known field's value, whatever its kind: for what goes through all fields alike, such as the raw block format.
@@ -88,6 +118,22 @@ impl FieldValue for f64 {
             Quantity::Number(value) => Some(value),
             _ => None,
         }
+    }
+
+    fn merge_wire(slot: &mut Option<Self>, value: Wire<'_>) -> bool {
+        let Wire::Fixed64(bits) = value else { return false };
+        let value = f64::from_bits(bits);
+        *slot = Some(value);
+        // JSON knows no others either.
+        value.is_finite()
+    }
+
+    fn write_wire(&self, tag: u32, out: &mut Vec<u8>) {
+        protobuf::put_double(tag, *self, out);
+    }
+
+    fn read<'de, D: Deserializer<'de>>(name: &'static str, deserializer: D) -> Result<Option<Self>, D::Error> {
+        deserializer.deserialize_any(Number { name })
     }
 }
 
@@ -122,6 +168,16 @@ impl FieldValue for bool {
             _ => None,
         }
     }
+
+    fn merge_wire(slot: &mut Option<Self>, value: Wire<'_>) -> bool {
+        let Wire::Varint(flag) = value else { return false };
+        *slot = Some(flag != 0);
+        true
+    }
+
+    fn write_wire(&self, tag: u32, out: &mut Vec<u8>) {
+        protobuf::put_varint(tag, u64::from(*self), out);
+    }
 }
 
 impl FieldValue for [f64; 4] {
@@ -147,6 +203,18 @@ impl FieldValue for [f64; 4] {
             Quantity::Wheels(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// Packed only: of four values on their own none says which wheel is missing.
+    fn merge_wire(slot: &mut Option<Self>, value: Wire<'_>) -> bool {
+        let Wire::Bytes(packed) = value else { return false };
+        let wheels: Option<Self> = protobuf::doubles(packed).and_then(|wheels| wheels.try_into().ok());
+        *slot = wheels.filter(|wheels| wheels.iter().all(|value| value.is_finite()));
+        slot.is_some()
+    }
+
+    fn write_wire(&self, tag: u32, out: &mut Vec<u8>) {
+        protobuf::put_doubles(tag, self, out);
     }
 }
 
@@ -176,6 +244,74 @@ impl FieldValue for Vec<String> {
             _ => None,
         }
     }
+
+    /// A message with the codes as its field 1, so that "none stored" can be told from "not asked".
+    fn merge_wire(slot: &mut Option<Self>, value: Wire<'_>) -> bool {
+        let Wire::Bytes(message) = value else { return false };
+        let mut codes = slot.take().unwrap_or_default();
+        for field in Fields::of(message) {
+            match field.map(|field| (field.tag, field.value)) {
+                Ok((1, Wire::Bytes(code))) => match std::str::from_utf8(code) {
+                    Ok(code) => codes.push(code.to_owned()),
+                    Err(_) => return false,
+                },
+                _ => return false,
+            }
+        }
+        *slot = Some(codes);
+        true
+    }
+
+    fn write_wire(&self, tag: u32, out: &mut Vec<u8>) {
+        let mut message = Vec::new();
+        for code in self {
+            protobuf::put_bytes(1, code.as_bytes(), &mut message);
+        }
+        protobuf::put_bytes(tag, &message, out);
+    }
+}
+
+/// A number as JSON has it, read without a detour.
+struct Number {
+    name: &'static str,
+}
+
+impl Number {
+    fn wrong<E: serde::de::Error>(&self, given: &Value) -> E {
+        E::custom(wrong::<f64>(self.name, given))
+    }
+}
+
+impl<'de> Visitor<'de> for Number {
+    type Value = Option<f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: a number", self.name)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Option<f64>, E> {
+        Ok(Some(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Option<f64>, E> {
+        Ok(Some(value as f64))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Option<f64>, E> {
+        Ok(Some(value as f64))
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<f64>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Option<f64>, E> {
+        Err(self.wrong(&Value::Bool(value)))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Option<f64>, E> {
+        Err(self.wrong(&Value::from(value)))
+    }
 }
 
 /// A list in a CSV cell: values apart by spaces or semicolons, brackets optional.
@@ -200,7 +336,7 @@ pub enum FieldError {
 }
 
 macro_rules! sample {
-    ($($name:ident: $type:ty, $unit:literal, $class:ident;)*) => {
+    ($($name:ident: $type:ty, $unit:literal, $class:ident, $tag:literal;)*) => {
         /// One sample of a vehicle. Units are in the names and in [`FIELDS`].
         #[derive(Debug, Clone, PartialEq)]
         pub struct Sample {
@@ -212,7 +348,7 @@ macro_rules! sample {
 
         /// Every field but `ts`, in the order of the canonical table.
         pub const FIELDS: &[Field] = &[
-            $(Field { name: stringify!($name), unit: $unit, class: DataClass::$class, kind: <$type as FieldValue>::KIND },)*
+            $(Field { name: stringify!($name), unit: $unit, class: DataClass::$class, kind: <$type as FieldValue>::KIND, tag: $tag },)*
         ];
 
         impl Sample {
@@ -227,11 +363,7 @@ macro_rules! sample {
                     $(stringify!($name) => {
                         self.$name = match &value {
                             Value::Null => None,
-                            given => Some(<$type>::from_json(given).ok_or_else(|| FieldError::Value {
-                                name: name.to_owned(),
-                                wanted: <$type as FieldValue>::WANTED,
-                                got: short(&given.to_string()),
-                            })?),
+                            given => Some(<$type>::from_json(given).ok_or_else(|| wrong::<$type>(name, given))?),
                         };
                     })*
                     _ => {
@@ -282,6 +414,34 @@ macro_rules! sample {
                 debug_assert_eq!(place, FIELDS.len());
             }
 
+            /// Sets a known field from one occurrence of it in a protobuf message; `Ok(false)` where the tag is of none.
+            #[inline]
+            pub fn merge_wire(&mut self, tag: u32, value: Wire<'_>) -> Result<bool, FieldError> {
+                let (read, name, wanted) = match tag {
+                    $($tag => (<$type>::merge_wire(&mut self.$name, value), stringify!($name), <$type as FieldValue>::WANTED),)*
+                    _ => return Ok(false),
+                };
+                if read {
+                    return Ok(true);
+                }
+                Err(FieldError::Value { name: name.to_owned(), wanted, got: value.kind().to_owned() })
+            }
+
+            /// Appends every known field but `ts` in the form of `proto/telemetry.proto`.
+            pub fn write_wire(&self, out: &mut Vec<u8>) {
+                $(if let Some(value) = &self.$name {
+                    value.write_wire($tag, out);
+                })*
+            }
+
+            /// Reads the value of a known field where it lies in a text.
+            fn read_known<'de, A: MapAccess<'de>>(&mut self, known: Known, map: &mut A) -> Result<(), A::Error> {
+                match known {
+                    $(Known::$name => self.$name = map.next_value_seed(Slot::<$type>::of(stringify!($name)))?,)*
+                }
+                Ok(())
+            }
+
             /// Sets every field to what is given for its place in [`FIELDS`]; of another kind than the field's is unknown.
             pub fn set_quantities(&mut self, mut give: impl FnMut(usize) -> Option<Quantity>) {
                 let mut place = 0;
@@ -314,6 +474,17 @@ macro_rules! sample {
             }
         }
 
+        /// The known fields by name.
+        #[derive(Clone, Copy)]
+        #[allow(non_camel_case_types, reason = "named as the fields are")]
+        enum Known {
+            $($name,)*
+        }
+
+        impl Known {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+
         impl Serialize for Sample {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
@@ -331,40 +502,40 @@ macro_rules! sample {
 }
 
 sample! {
-    lat: f64, "degrees WGS 84", Mileage;
-    lon: f64, "degrees WGS 84", Mileage;
-    hdop: f64, "1", Mileage;
-    accuracy_m: f64, "m", Mileage;
-    speed_kmh: f64, "km/h", Mileage;
-    heading_deg: f64, "degrees, 0 north, clockwise", Behaviour;
-    altitude_m: f64, "m", Mileage;
-    odometer_km: f64, "km", Mileage;
-    engine_hours: f64, "h", Vehicle;
-    ignition: bool, "", Mileage;
-    belt: bool, "", Behaviour;
-    doors_open: bool, "", Vehicle;
-    lights_on: bool, "", Behaviour;
-    external_power: bool, "", Vehicle;
-    accel_x_ms2: f64, "m/s²", Behaviour;
-    accel_y_ms2: f64, "m/s²", Behaviour;
-    accel_z_ms2: f64, "m/s²", Behaviour;
-    gyro_x_rads: f64, "rad/s", Behaviour;
-    gyro_y_rads: f64, "rad/s", Behaviour;
-    gyro_z_rads: f64, "rad/s", Behaviour;
-    brake_pct: f64, "%", Behaviour;
-    throttle_pct: f64, "%", Behaviour;
-    engine_rpm: f64, "rpm", Behaviour;
-    coolant_c: f64, "°C", Vehicle;
-    battery_v: f64, "V", Vehicle;
-    fuel_pct: f64, "%", Vehicle;
-    tyre_kpa: [f64; 4], "kPa", Vehicle;
-    rssi_dbm: f64, "dBm", Vehicle;
-    satellites: f64, "1", Mileage;
-    speed_limit_kmh: f64, "km/h", Behaviour;
-    phone_in_use: bool, "", Behaviour;
-    airbag: bool, "", Vehicle;
-    ecall: bool, "", Vehicle;
-    dtc: Vec<String>, "SAE J2012", Vehicle;
+    lat: f64, "degrees WGS 84", Mileage, 2;
+    lon: f64, "degrees WGS 84", Mileage, 3;
+    hdop: f64, "1", Mileage, 13;
+    accuracy_m: f64, "m", Mileage, 16;
+    speed_kmh: f64, "km/h", Mileage, 4;
+    heading_deg: f64, "degrees, 0 north, clockwise", Behaviour, 5;
+    altitude_m: f64, "m", Mileage, 12;
+    odometer_km: f64, "km", Mileage, 14;
+    engine_hours: f64, "h", Vehicle, 24;
+    ignition: bool, "", Mileage, 15;
+    belt: bool, "", Behaviour, 27;
+    doors_open: bool, "", Vehicle, 28;
+    lights_on: bool, "", Behaviour, 29;
+    external_power: bool, "", Vehicle, 30;
+    accel_x_ms2: f64, "m/s²", Behaviour, 6;
+    accel_y_ms2: f64, "m/s²", Behaviour, 7;
+    accel_z_ms2: f64, "m/s²", Behaviour, 8;
+    gyro_x_rads: f64, "rad/s", Behaviour, 9;
+    gyro_y_rads: f64, "rad/s", Behaviour, 10;
+    gyro_z_rads: f64, "rad/s", Behaviour, 11;
+    brake_pct: f64, "%", Behaviour, 20;
+    throttle_pct: f64, "%", Behaviour, 19;
+    engine_rpm: f64, "rpm", Behaviour, 18;
+    coolant_c: f64, "°C", Vehicle, 23;
+    battery_v: f64, "V", Vehicle, 21;
+    fuel_pct: f64, "%", Vehicle, 22;
+    tyre_kpa: [f64; 4], "kPa", Vehicle, 34;
+    rssi_dbm: f64, "dBm", Vehicle, 26;
+    satellites: f64, "1", Mileage, 17;
+    speed_limit_kmh: f64, "km/h", Behaviour, 25;
+    phone_in_use: bool, "", Behaviour, 31;
+    airbag: bool, "", Vehicle, 32;
+    ecall: bool, "", Vehicle, 33;
+    dtc: Vec<String>, "SAE J2012", Vehicle, 35;
 }
 
 /// The value given, cut to what a message can bear.
@@ -378,74 +549,12 @@ fn short(given: &str) -> String {
 
 /// Reads an event time as RFC 3339.
 pub fn parse_ts(text: &str) -> Result<EventTime, FieldError> {
+    if let Some(ts) = read::plain_time(text) {
+        return Ok(ts);
+    }
     DateTime::parse_from_rfc3339(text.trim())
         .map(|at| EventTime::new(at.with_timezone(&Utc)))
         .map_err(|_| FieldError::Time(short(text)))
-}
-
-/// A field's name, taken from the text itself where it stands there as it is: one is read for every value.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field's name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sample {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SampleVisitor;
-
-        impl<'de> Visitor<'de> for SampleVisitor {
-            type Value = Sample;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a sample: an object with at least `ts`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sample, A::Error> {
-                let mut sample = Sample::at(EventTime::new(DateTime::UNIX_EPOCH));
-                let mut has_time = false;
-                while let Some(Name(name)) = map.next_key()? {
-                    let value: Value = map.next_value()?;
-                    if name == "ts" {
-                        let text = value
-                            .as_str()
-                            .ok_or_else(|| FieldError::Time(short(&value.to_string())));
-                        sample.ts = text.and_then(parse_ts).map_err(A::Error::custom)?;
-                        has_time = true;
-                    } else {
-                        sample.set_json(&name, value).map_err(A::Error::custom)?;
-                    }
-                }
-                if has_time {
-                    Ok(sample)
-                } else {
-                    Err(A::Error::custom(FieldError::NoTime))
-                }
-            }
-        }
-
-        deserializer.deserialize_map(SampleVisitor)
-    }
 }
 
 #[cfg(test)]

@@ -30,3 +30,4 @@ mod simulate;
 mod tenancy;
 mod updates;
 mod walls;
+mod wire;
