@@ -185,7 +185,7 @@ async fn the_same_trip_comes_of_every_form_and_counts_once() {
     let reader = api.token(&platform.client(tenant, &["trips:read"]).await).await;
     let trips = api.every(&reader, "/v1/trips").await;
     assert_eq!(trips.len(), 2, "{trips:#?}");
-    let distance = |trip: &Value| trip["distance_km"].clone();
+    let distance = |trip: &Value| trip["distance_m"].clone();
     assert!(!distance(&trips[0]).is_null(), "{:#}", trips[0]);
     assert_eq!(distance(&trips[0]), distance(&trips[1]));
     assert_eq!(
