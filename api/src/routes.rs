@@ -236,6 +236,8 @@ fn intake(config: &mut ServiceConfig) {
     config
         .service(web::resource("/v1/telemetry/batches").route(web::post().to(telemetry::send::handle)))
         .service(web::resource("/v1/telemetry/bulk").route(web::post().to(telemetry::bulk::handle)))
+        .service(web::resource("/v1/telemetry/traccar").route(web::post().to(telemetry::traccar::handle)))
+        .service(web::resource("/v1/telemetry/flespi").route(web::post().to(telemetry::flespi::handle)))
         .service(
             web::resource("/v1/telemetry/messages/{message_id}").route(web::get().to(telemetry::status::handle)),
         )

@@ -168,6 +168,8 @@ pub(crate) const ANSWERS: &[Answers] = &[
     // Sent again, a batch is dropped by the ledger.
     of("send_batch").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
     of("send_batches").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
+    of("forward_traccar").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
+    of("forward_flespi").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
     of("get_message").shows(&[Operational]).purpose(Purpose::Operation).unaudited().tables(&["message", "dead_letter"]),
     of("create_vehicle").shows(&[Personal]).purpose(Purpose::Contract).audited(&["create vehicle"]).again(Keyed).tables(&["vehicle"]),
     of("list_vehicles").shows(&[Personal]).purpose(Purpose::Contract).unaudited().tables(&["vehicle"]),

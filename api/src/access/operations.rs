@@ -49,6 +49,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/openapi.json", "get_openapi", Public),
     post("/v1/telemetry/batches", "send_batch", needs(Scope::TelemetryWrite)),
     post("/v1/telemetry/bulk", "send_batches", needs(Scope::TelemetryWrite)),
+    post("/v1/telemetry/traccar", "forward_traccar", needs(Scope::TelemetryWrite)),
+    post("/v1/telemetry/flespi", "forward_flespi", needs(Scope::TelemetryWrite)),
     get(
         "/v1/telemetry/messages/{message_id}",
         "get_message",

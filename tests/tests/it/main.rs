@@ -32,3 +32,4 @@ mod tenancy;
 mod updates;
 mod walls;
 mod ways;
+mod wire;
