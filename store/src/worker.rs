@@ -222,41 +222,69 @@ async fn lock_those_there(
     let tenants: Vec<Uuid> = wanted.iter().map(|(_, tenant)| tenant.uuid()).collect();
     // Not FOR UPDATE: a foreign key to the row, checked by another, must not wait.
     let rows = sqlx::query!(
-        r#"SELECT s.tenant_id, s.vehicle_id, s.watermark, s.last_received_at, s.detectors, o.due_at AS "open_due_at?",
-                  o.at_once AS "open_at_once?", coalesce(v.version, 0) AS "context!", t.xmin::text AS "settings!"
-           FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
-           JOIN vehicle_state s ON s.tenant_id = w.tenant_id AND s.vehicle_id = w.vehicle_id
-           JOIN tenant t ON t.id = s.tenant_id
-           LEFT JOIN vehicle_context_version v ON v.tenant_id = s.tenant_id AND v.vehicle_id = s.vehicle_id
-           LEFT JOIN LATERAL (SELECT d.due_at, d.at_once FROM dirty_window d
-                              WHERE d.tenant_id = s.tenant_id AND d.vehicle_id = s.vehicle_id AND d.open
-                              ORDER BY d.due_at LIMIT 1) AS o ON true
-           ORDER BY s.vehicle_id
-           FOR NO KEY UPDATE OF s"#,
+        "SELECT s.tenant_id, s.vehicle_id, s.watermark, s.last_received_at, s.detectors
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN vehicle_state s ON s.tenant_id = w.tenant_id AND s.vehicle_id = w.vehicle_id
+         ORDER BY s.vehicle_id
+         FOR NO KEY UPDATE OF s",
         &tenants,
         &ids,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let mut beside = beside(conn, &tenants, &ids).await?;
     rows.into_iter()
         .map(|row| {
-            let open = row.open_due_at.zip(row.open_at_once);
+            let vehicle = VehicleId::from(row.vehicle_id);
+            let (open, context) = beside
+                .remove(&vehicle)
+                .ok_or_else(|| StoreError::corrupt("a state without its tenant"))?;
             Ok(LockedState {
                 tenant: row.tenant_id.into(),
                 state: VehicleState {
-                    vehicle: row.vehicle_id.into(),
+                    vehicle,
                     watermark: row.watermark.map(EventTime::new),
                     last_received_at: row.last_received_at.map(ReceivedAt::new),
                     detectors: from_json(row.detectors, "the detectors' states")?,
-                    open: open.map(|(due_at, at_once)| OpenWindow { due_at, at_once }),
+                    open,
                 },
-                context: ContextVersion {
-                    version: row.context,
-                    settings: row.settings,
-                },
+                context,
             })
         })
         .collect()
+}
+
+/// What lies beside the vehicles' states, once these are locked: a statement that waits for a lock sees everything else as it was
+/// before it waited, such as a window that whoever held the lock has just derived.
+async fn beside(
+    conn: &mut PgConnection,
+    tenants: &[Uuid],
+    ids: &[Uuid],
+) -> Result<HashMap<VehicleId, (Option<OpenWindow>, ContextVersion)>> {
+    let rows = sqlx::query!(
+        r#"SELECT w.vehicle_id AS "vehicle_id!", o.due_at AS "open_due_at?", o.at_once AS "open_at_once?",
+                  coalesce(v.version, 0) AS "version!", t.xmin::text AS "settings!"
+           FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+           JOIN tenant t ON t.id = w.tenant_id
+           LEFT JOIN vehicle_context_version v ON v.tenant_id = w.tenant_id AND v.vehicle_id = w.vehicle_id
+           LEFT JOIN LATERAL (SELECT d.due_at, d.at_once FROM dirty_window d
+                              WHERE d.tenant_id = w.tenant_id AND d.vehicle_id = w.vehicle_id AND d.open
+                              ORDER BY d.due_at LIMIT 1) AS o ON true"#,
+        tenants,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let each = rows.into_iter().map(|row| {
+        let open = row.open_due_at.zip(row.open_at_once);
+        let open = open.map(|(due_at, at_once)| OpenWindow { due_at, at_once });
+        let context = ContextVersion {
+            version: row.version,
+            settings: row.settings,
+        };
+        (row.vehicle_id.into(), (open, context))
+    });
+    Ok(each.collect())
 }
 
 /// Makes the states of those vehicles that exist; tells whether there are any.

@@ -179,6 +179,43 @@ async fn a_context_is_read_again_when_it_has_changed() {
     assert_eq!(context().await.settings.trip.gap_s, 777);
 }
 
+/// Whoever waited for the vehicle while its open window was derived must not take it for open still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_was_derived_meanwhile_is_not_open() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let mut dirty = a.dirty(
+        "2026-02-01T08:00:00Z",
+        "2026-02-01T08:00:10Z",
+        "2026-02-01T08:05:00Z",
+        true,
+    );
+    dirty.open_s = Some(300);
+    let writes = Writes {
+        dirty: vec![dirty],
+        ..Writes::default()
+    };
+    world.write(&a, writes).await;
+    let claim = world
+        .store
+        .worker()
+        .next_due(utc("2026-02-01T09:00:00Z"), None, false)
+        .await
+        .unwrap()
+        .unwrap();
+    let lease = world.lease().await;
+    let (store, tenant, vehicle) = (world.store.clone(), a.tenant, a.vehicle);
+    let waiting = tokio::spawn(async move {
+        let mut tx = store.worker().begin(&lease, &[tenant]).await.unwrap();
+        tx.lock(&[(tenant, vehicle)]).await.unwrap()[0].0.open
+    });
+    // It waits for the state that the derivation holds.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!waiting.is_finished());
+    claim.commit(None).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), None);
+}
+
 /// While a car drives its window is told of once; it reaches as far as the data does, and its timer waits for silence.
 #[tokio::test]
 async fn an_open_window_reaches_to_the_watermark_and_waits_for_silence() {
