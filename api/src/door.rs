@@ -3,7 +3,12 @@
 //! A transaction and a confirm cost the same for one batch as for a hundred. So requests that come while others are being
 //! served wait for these and then go together; one that comes alone does not wait at all.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::FutureExt as _;
 
 use odograph_domain::{
     envelope::Envelope,
@@ -17,6 +22,8 @@ use crate::problem::Problem;
 
 /// Rounds under way at once: while one waits for the disk the next is on its way.
 const ROUNDS: usize = 3;
+/// Batches that may wait to be served; whoever comes then is told to slow down.
+const WAITING: usize = 8192;
 /// What goes together at most.
 const TOGETHER: usize = 256;
 const BYTES: usize = 4 << 20;
@@ -80,6 +87,13 @@ impl Door {
         };
         let first = {
             let mut waiting = self.waiting();
+            if waiting.entries.len() >= WAITING {
+                waiting.entries.retain(|entry| !entry.answer.is_closed());
+            }
+            if waiting.entries.len() >= WAITING {
+                let why = format!("{WAITING} batches wait to be admitted");
+                return Err(QueueError::Saturated(why).into());
+            }
             waiting.entries.push(entry);
             let first = waiting.rounds < ROUNDS;
             waiting.rounds += usize::from(first);
@@ -100,12 +114,17 @@ impl Door {
     /// Serves round after round until nobody waits.
     async fn serve(self: Arc<Self>) {
         while let Some(round) = self.next_round() {
-            self.serve_round(round).await;
+            // Who waited is told by the loss of their answer; the others go on.
+            if AssertUnwindSafe(self.serve_round(round)).catch_unwind().await.is_err() {
+                tracing::error!("admitting batches panicked");
+            }
         }
     }
 
     fn next_round(&self) -> Option<Vec<Entry>> {
         let mut waiting = self.waiting();
+        // Whoever gave up sends it again.
+        waiting.entries.retain(|entry| !entry.answer.is_closed());
         let mut bytes = 0;
         let mut fits = |entry: &&Entry| {
             bytes += entry.envelope.payload.len();

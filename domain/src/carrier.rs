@@ -48,11 +48,15 @@ fn join(mut envelopes: Vec<Vec<u8>>) -> Vec<u8> {
 /// The encoded envelopes of a message, in order. What follows the last that is whole comes as one more, which is then no
 /// envelope: whoever opens it says so, and nothing is lost.
 pub fn unpack(message: &[u8]) -> Vec<&[u8]> {
-    let Some(mut rest) = message.strip_prefix(MAGIC) else {
+    let Some(mut rest) = message.strip_prefix(MAGIC).filter(|rest| !rest.is_empty()) else {
         return vec![message];
     };
     let mut envelopes = Vec::new();
     while !rest.is_empty() {
+        if envelopes.len() == ENVELOPES {
+            // Nobody packs so many: what this is has to be looked at whole.
+            return vec![message];
+        }
         match split(rest) {
             Some((envelope, after)) => {
                 envelopes.push(envelope);
@@ -97,12 +101,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_holds_more_than_anybody_packs_is_left_whole() {
+        let mut message = MAGIC.to_vec();
+        message.extend([0; 4 * (ENVELOPES + 1)]);
+        assert_eq!(unpack(&message), [message.as_slice()]);
+        assert_eq!(unpack(&message[..message.len() - 4]).len(), ENVELOPES);
+    }
+
+    #[test]
     fn what_was_cut_off_comes_last_and_the_whole_ones_before() {
         let packed = pack(vec![b"one".to_vec(), b"two".to_vec()]).remove(0);
         for end in 4..packed.len() {
             let parts = unpack(&packed[..end]);
             let whole = usize::from(end >= 11);
-            let cut = usize::from(end != 4 && end != 11);
+            // A bare beginning is a message of its own, which is no envelope.
+            let cut = usize::from(end != 11);
             assert_eq!(parts.len(), whole + cut, "{end}");
             assert!(whole == 0 || parts[0] == b"one");
         }

@@ -61,7 +61,7 @@ pub trait Queue: Publisher {
 
 #[async_trait]
 pub trait Consumer: Send {
-    /// Up to `max` messages, the urgent lane first, then live, then bulk; waits up to `wait` for the first. What was
+    /// Up to `max` messages (and those that travelled with the last of them), the urgent lane first, then live, then bulk; waits up to `wait` for the first. What was
     /// received before and not yet acknowledged does not come again from the same consumer.
     async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 

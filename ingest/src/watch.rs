@@ -222,7 +222,12 @@ pub fn advance(
 
 /// Whether new data that makes a window due then need not be told of: one is open, and due early enough.
 fn stands_for(open: Option<OpenWindow>, due: OpenWindow) -> bool {
-    open.is_some_and(|open| !due.at_once || open.at_once && open.due_at <= due.due_at)
+    open.is_some_and(|open| match (open.at_once, due.at_once) {
+        // A timer is pushed on by itself.
+        (false, false) => true,
+        (true, _) => open.due_at <= due.due_at,
+        (false, true) => false,
+    })
 }
 
 /// The stretches that times in order lie in, parted where [`DirtyWindow::NEAR`] parts them.

@@ -91,22 +91,32 @@ impl WorkerStore {
         (tenant, vehicle): (Option<TenantId>, Option<VehicleId>),
         force: bool,
     ) -> Result<Option<DeriveTx>> {
-        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
-        if !force {
-            dirty::postpone(&mut tx, now).await?;
+        loop {
+            if !force {
+                // By itself: what it touches is of other vehicles, whose data must not wait for this derivation.
+                let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+                dirty::postpone(&mut tx, now).await?;
+                tx.commit().await?;
+            }
+            let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+            let Some(claimed) = dirty::claim(&mut tx, now, tenant, vehicle, force).await? else {
+                tx.rollback().await?;
+                return Ok(None);
+            };
+            enter(&mut tx, Scope::Worker(&[claimed.0])).await?;
+            match dirty::take(&mut tx, claimed, now, force).await? {
+                Some(dirty) => {
+                    return Ok(Some(DeriveTx {
+                        store: self.store.clone(),
+                        tx,
+                        dirty,
+                        told: Vec::new(),
+                    }));
+                }
+                // It was heard of just before it was claimed: its timer is pushed on, and the next one is looked for.
+                None => tx.rollback().await?,
+            }
         }
-        let Some(claimed) = dirty::claim(&mut tx, now, tenant, vehicle, force).await? else {
-            tx.commit().await?;
-            return Ok(None);
-        };
-        enter(&mut tx, Scope::Worker(&[claimed.0])).await?;
-        let dirty = dirty::take(&mut tx, claimed, now, force).await?;
-        Ok(Some(DeriveTx {
-            store: self.store.clone(),
-            tx,
-            dirty,
-            told: Vec::new(),
-        }))
     }
 }
 

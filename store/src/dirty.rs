@@ -283,13 +283,14 @@ pub(crate) async fn mark(
 }
 
 /// Takes of a vehicle whose window was claimed the earliest that is due, and with it those near that are due too. In order
-/// of event time, so that what follows on another is not taken for something that turns up before it.
+/// of event time, so that what follows on another is not taken for something that turns up before it. `None` where all that is
+/// due waits for silence and its vehicle was heard of since: asked here, with the state locked, and not only before.
 pub(crate) async fn take(
     conn: &mut PgConnection,
     (tenant, vehicle): (TenantId, VehicleId),
     now: DateTime<Utc>,
     force: bool,
-) -> Result<DirtyWindow> {
+) -> Result<Option<DirtyWindow>> {
     let near = DirtyWindow::NEAR.as_seconds_f64();
     let rows = sqlx::query_as!(
         DirtyRow,
@@ -297,7 +298,9 @@ pub(crate) async fn take(
                SELECT d.from_ts, CASE WHEN d.open THEN greatest(d.to_ts, s.watermark) ELSE d.to_ts END AS to_ts, s.watermark
                FROM dirty_window d
                JOIN vehicle_state s ON s.tenant_id = d.tenant_id AND s.vehicle_id = d.vehicle_id
-               WHERE d.tenant_id = $1 AND d.vehicle_id = $2 AND (d.due_at <= $3 OR $4)
+               WHERE d.tenant_id = $1 AND d.vehicle_id = $2
+                 AND ($4 OR d.due_at <= $3 AND NOT coalesce(
+                      d.open AND NOT d.at_once AND s.last_received_at + make_interval(secs => d.silence_s) > $3, false))
                ORDER BY d.from_ts LIMIT 1
            )
            DELETE FROM dirty_window d USING earliest e
@@ -324,7 +327,7 @@ pub(crate) async fn take(
             None => window,
         });
     }
-    taken.ok_or_else(|| StoreError::corrupt("a window that was just claimed"))
+    Ok(taken)
 }
 
 /// Puts off what is due of a vehicle near a window.

@@ -107,14 +107,21 @@ impl Inbox {
         self.state().lost.clone()
     }
 
-    /// Up to `max` envelopes: urgent, then live, then bulk, each in order.
+    /// Up to `max` envelopes, or somewhat more where they travelled together: urgent, then live, then bulk, each in order.
     pub(super) fn take(&self, max: usize) -> Vec<Message> {
         let mut state = self.state();
         let mut taken = Vec::new();
         for lane in Lane::ALL {
             let waiting = state.lane(lane);
-            let some = waiting.len().min(max - taken.len());
+            let mut some = waiting.len().min(max - taken.len());
+            // What travels together is taken together: whoever leaves in between gives back a message as a whole.
+            while some > 0 && some < waiting.len() && waiting[some].tag == waiting[some - 1].tag {
+                some += 1;
+            }
             taken.extend(waiting.drain(..some));
+            if taken.len() >= max {
+                break;
+            }
         }
         taken
     }

@@ -113,6 +113,12 @@ impl Message {
             return self.refuse(MessageRejection::ForeignDevice, detail);
         }
         let was_in = |vehicle| own.pairings.iter().any(|pairing| pairing.vehicle == vehicle);
+        let names_one = !self.envelope.header.vehicle_given.is_empty();
+        if names_one && vehicle.is_none() {
+            // It may be there by the time the queue is read, and nobody would ask again whose it is.
+            let detail = "vehicle: wanted the id or external_ref of a vehicle of this tenant";
+            return self.refuse(MessageRejection::UnknownVehicle, detail);
+        }
         if vehicle.is_some_and(|vehicle| !was_in(vehicle)) {
             let detail = "vehicle: wanted one that the device of the credential is or was in, got another";
             return self.refuse(MessageRejection::ForeignDevice, detail);
@@ -345,8 +351,9 @@ mod tests {
         assert_eq!(judged(r#""vehicle":"v""#, Some(70), None), None);
         assert_eq!(judged(r#""vehicle":"v","device":"d""#, Some(70), Some(&own)), None);
         assert_eq!(judged(r#""device":"d""#, None, Some(&own)), None);
-        // Unknown to the tenant: ingest says so, and keeps it.
-        assert_eq!(judged(r#""vehicle":"v""#, None, None), None);
+        // Unknown to the tenant now: it must not be known by the time nobody asks any more whose it is.
+        let unknown = Some(MessageRejection::UnknownVehicle);
+        assert_eq!(judged(r#""vehicle":"v""#, None, None), unknown);
         let foreign = Some(MessageRejection::ForeignDevice);
         assert_eq!(judged(r#""vehicle":"v""#, Some(80), None), foreign);
         assert_eq!(judged(r#""device":"d""#, None, Some(&other)), foreign);
