@@ -100,7 +100,7 @@ fn attribute(draft: &mut Draft, name: &str, value: Value) {
         // Codes apart by spaces or commas.
         ("dtcs", Value::String(codes)) => {
             let codes = codes.split([' ', ',', ';']).filter(|code| !code.is_empty());
-            codes.map(|code| Value::from(code)).collect()
+            codes.map(Value::from).collect()
         }
         (_, value) => value,
     };

@@ -149,10 +149,7 @@ pub(super) async fn what_was_published_is_there_for_others(subject: &impl Subjec
 pub(super) async fn order_holds_within_partition_and_lane(subject: &impl Subject) {
     let queue = subject.open().await;
     for start in (0..300).step_by(75) {
-        queue
-            .publish(&messages(Lane::Live, 1, start..start + 75))
-            .await
-            .unwrap();
+        publish_each(&*queue, messages(Lane::Live, 1, start..start + 75)).await;
     }
     let mut consumer = queue.consume(1).await.unwrap();
     let mut all = Vec::new();
@@ -168,7 +165,7 @@ pub(super) async fn order_holds_within_partition_and_lane(subject: &impl Subject
 pub(super) async fn urgent_comes_before_live_before_bulk(subject: &impl Subject) {
     let queue = subject.open().await;
     for lane in [Lane::Bulk, Lane::Live, Lane::Urgent] {
-        queue.publish(&messages(lane, 0, 0..3)).await.unwrap();
+        publish_each(&*queue, messages(lane, 0, 0..3)).await;
     }
     let mut consumer = queue.consume(0).await.unwrap();
     // A broker pushes: let it.
