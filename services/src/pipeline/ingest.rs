@@ -211,6 +211,7 @@ impl Pipeline {
             .collect();
         // Committed before, and not acknowledged then: it has been counted. A batch is known by the ledger, the rest by this.
         let buried = tx.buried(&letters_only(&judged)).await?;
+        let mut refused: HashMap<MessageId, &Message> = HashMap::new();
         let mut writes = Writes::default();
         for (message, judged) in judged {
             let header = &message.envelope.header;
@@ -229,8 +230,13 @@ impl Pipeline {
                 writes.dirty.extend(dirty);
                 states.insert(state.vehicle, state);
             }
-            let counted = judged.batch.is_none() && buried.contains(&header.message_id);
-            if judged.outcome == MessageOutcome::Redelivered || counted {
+            let letters_only = judged.batch.is_none() && !judged.dead_letters.is_empty();
+            // By another of this micro-batch: the same message came twice.
+            let twice = letters_only && !std::ptr::eq(*refused.entry(header.message_id).or_insert(message), message);
+            if judged.outcome == MessageOutcome::Redelivered
+                || twice
+                || letters_only && buried.contains(&header.message_id)
+            {
                 continue;
             }
             if let Some(run) = import_run(header) {
