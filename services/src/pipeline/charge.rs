@@ -1,6 +1,6 @@
 //! From trips to money: usage by insured-local day, scores, premiums.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use anyhow::Result;
 use chrono::{Days, NaiveDate, NaiveTime};
@@ -110,10 +110,11 @@ pub async fn charge(
         if locked.replace(policy) != Some(policy) {
             tx.lock_policy(policy).await?;
         }
-        if !known.contains_key(&policy) {
-            known.insert(policy, tx.policy(policy).await?);
-        }
-        let Some(put) = rate(pipeline, tx, &known[&policy], month).await? else {
+        let policy = match known.entry(policy) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(tx.policy(policy).await?),
+        };
+        let Some(put) = rate(pipeline, tx, policy, month).await? else {
             continue;
         };
         if corrects || correct::month_was_over(month, &changes.shown) {
