@@ -13,7 +13,7 @@ use odograph_domain::{
 };
 use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
 use odograph_scoring::{behaviour::scoring_threshold, rating::PlanRater};
-use odograph_store::{MasterKey, Store, StoreOptions};
+use odograph_store::{LakeOptions, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
 #[cfg(feature = "embedded")]
@@ -198,6 +198,13 @@ impl Parts {
         store: Store,
         #[cfg(feature = "embedded")] embedded: Option<Arc<Embedded>>,
     ) -> Result<Self> {
+        if !config.lake.url.is_empty() {
+            let options = LakeOptions {
+                url: config.lake.url.clone(),
+                file_bytes: config.lake.file_bytes,
+            };
+            store.open_lake(&options).context("the lake")?;
+        }
         let (queue, publisher): (Arc<dyn Queue>, Arc<dyn Publisher>) = if config.queue.url.is_empty() {
             let queue = Arc::new(store.queue(config.queue.partitions));
             (queue.clone(), queue)

@@ -23,6 +23,7 @@ mod fleets;
 mod groups;
 mod idempotency;
 mod import_runs;
+mod lake;
 mod leases;
 mod messages;
 mod odometer_changes;
@@ -72,6 +73,9 @@ pub use fleet_summary::{FleetScore, FleetSummary};
 pub use fleets::{FleetRecord, NewFleet};
 pub use groups::{GroupRecord, NewGroup};
 pub use idempotency::{Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest};
+pub use lake::{
+    Fault, LakeOptions, LakeStatus, LakeStore, RawCompacted, RawPut, RawSynced, Tidied, TripsPut, TripsSynced, Verified,
+};
 pub use leases::Leases;
 pub use messages::{Admitted, Arrival, MessageRow, Settled, Settlement};
 pub use odometer_changes::{NewOdometerChange, OdometerChangeRecord};
@@ -85,6 +89,7 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
+pub use raw::{Dropped, Hold, NewHold};
 pub use reports::{
     Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
 };

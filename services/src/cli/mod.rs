@@ -13,7 +13,9 @@ mod checklist;
 pub mod client;
 mod demo;
 mod healthcheck;
+mod hold;
 mod import;
+mod lake;
 mod migrate;
 mod openapi;
 mod rebuild;
@@ -61,6 +63,12 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
     Rebuild(rebuild::Rebuild),
+    /// Raw data and trips as files in object storage.
+    #[command(subcommand)]
+    Lake(lake::Lake),
+    /// Keep raw data beyond its retention.
+    #[command(subcommand)]
+    Hold(hold::Hold),
     /// Write a report of a driver or a fleet: one page that stands alone.
     #[command(subcommand)]
     Report(report::Report),
@@ -101,6 +109,8 @@ impl Cli {
             Command::Healthcheck { role } => healthcheck::run(role, config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Import(command) => command.run(config).await,
+            Command::Lake(command) => command.run(config).await,
+            Command::Hold(command) => command.run(config).await,
             Command::Report(command) => command.run(config).await,
             Command::Checklist(command) => command.run(config).await,
             Command::Simulate(command) => command.run(config).await,

@@ -12,6 +12,7 @@ mod forget;
 mod impact;
 mod read;
 mod rehome;
+mod retention;
 mod row;
 mod value;
 
@@ -19,5 +20,7 @@ pub(crate) use block::seal_block;
 pub(crate) use compact::{at, compact};
 pub(crate) use forget::forget_behaviour;
 pub(crate) use impact::{ImpactRow, insert_impact};
-pub(crate) use read::{first_after, raw_between};
+pub(crate) use read::{RawSource, first_after, raw_between};
 pub(crate) use rehome::rehome;
+pub(crate) use retention::horizon;
+pub use retention::{Dropped, Hold, NewHold};
