@@ -8,6 +8,7 @@ mod block;
 mod bytes;
 mod columns;
 mod compact;
+mod decimals;
 mod forget;
 mod impact;
 mod read;

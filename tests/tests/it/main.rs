@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod fleets;
 mod idempotency;
+mod lake;
 mod manners;
 mod money;
 mod operator;
