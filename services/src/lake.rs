@@ -96,7 +96,10 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
     let pause = Duration::from_secs(parts.config.lake.every_s);
     while !shutdown.is_cancelled() {
         if let Err(cause) = round(&parts, worker, &shutdown).await {
-            warn!(error = format!("{cause:#}"), "the lake could not be looked after; trying again later");
+            warn!(
+                error = format!("{cause:#}"),
+                "the lake could not be looked after; trying again later"
+            );
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -125,11 +128,18 @@ async fn round(parts: &Parts, worker: WorkerId, stop: &CancellationToken) -> Res
         }
         let compacted = compact(&lake, stop).await?;
         if compacted.before > 0 {
-            info!(lake.before = compacted.before, lake.after = compacted.after, "containers of the lake merged");
+            info!(
+                lake.before = compacted.before,
+                lake.after = compacted.after,
+                "containers of the lake merged"
+            );
         }
         let tidied = lake.tidy().await?;
         if tidied.orphans > 0 {
-            warn!(lake.orphans = tidied.orphans, "objects of a process that died were deleted");
+            warn!(
+                lake.orphans = tidied.orphans,
+                "objects of a process that died were deleted"
+            );
         }
     } else {
         store.operator().fold_lake_marks().await?;

@@ -89,7 +89,10 @@ impl Hold {
                         hold.released_at.map_or_else(String::new, |at| at.to_rfc3339()),
                     ]
                 });
-                println!("{}", table::render(&["hold", "vehicle", "from", "to", "reason", "by", "released"], rows));
+                println!(
+                    "{}",
+                    table::render(&["hold", "vehicle", "from", "to", "reason", "by", "released"], rows)
+                );
             }
             Self::Release { tenant, hold } => {
                 let tenant = parts.tenant_named(&tenant).await?;

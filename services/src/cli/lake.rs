@@ -153,7 +153,9 @@ async fn verify(parts: &Parts, keeper: &LakeStore, tenant: Option<&str>, repair:
     }
     match (faults, repair) {
         (0, _) => Ok(()),
-        (_, false) => bail!("{faults} things in the lake are not as the database says; --repair mends what can be mended"),
+        (_, false) => {
+            bail!("{faults} things in the lake are not as the database says; --repair mends what can be mended")
+        }
         (_, true) => bail!("{faults} things were not as the database says; `odograph lake sync` writes trips anew"),
     }
 }

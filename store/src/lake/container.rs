@@ -160,7 +160,8 @@ fn read_entry(entry: &[u8], index_at: u64) -> Result<Entry> {
     Ok(Entry {
         block: id(0),
         vehicle: id(16),
-        subject_kind: (*kind.ok_or_else(|| StoreError::corrupt("a raw container names no known kind of subject"))?).to_owned(),
+        subject_kind: (*kind.ok_or_else(|| StoreError::corrupt("a raw container names no known kind of subject"))?)
+            .to_owned(),
         subject: id(33),
         key: id(49),
         device: Some(id(65)).filter(|device| !device.is_nil()),

@@ -176,7 +176,11 @@ impl RawPut {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let live: Vec<&Entry> = file.entries.iter().filter(|entry| taken.contains(&entry.block)).collect();
+        let live: Vec<&Entry> = file
+            .entries
+            .iter()
+            .filter(|entry| taken.contains(&entry.block))
+            .collect();
         settle(&mut tx, tenant, &file, live.len(), now(lake.store.clock())).await?;
         insert_blocks(&mut tx, tenant, file.id, &live).await?;
         tx.commit().await?;
@@ -219,7 +223,9 @@ pub(super) async fn settle(
     match settled.rows_affected() {
         1 => Ok(()),
         // It took so long that the announcement was taken for one of a process that died.
-        _ => Err(StoreError::Lake("a container was cleared away before it counted".to_owned())),
+        _ => Err(StoreError::Lake(
+            "a container was cleared away before it counted".to_owned(),
+        )),
     }
 }
 

@@ -79,7 +79,6 @@ impl LakeStore {
         }
         Ok(tidied)
     }
-
 }
 
 impl OperatorStore {

@@ -201,10 +201,7 @@ fn column(name: &str, cells: Cells) -> Column {
 
 impl Column {
     fn required(self) -> Self {
-        Self {
-            required: true,
-            ..self
-        }
+        Self { required: true, ..self }
     }
 
     fn field(&self) -> Result<Type, ParquetError> {
@@ -234,7 +231,9 @@ impl Column {
         let required = self.required;
         match self.cells {
             Cells::Text(cells) => {
-                let cells = cells.into_iter().map(|cell| cell.map(|text| ByteArray::from(text.into_bytes())));
+                let cells = cells
+                    .into_iter()
+                    .map(|cell| cell.map(|text| ByteArray::from(text.into_bytes())));
                 put::<ByteArrayType>(group, required, cells.collect())
             }
             Cells::Instant(cells) => {
@@ -346,16 +345,36 @@ mod tests {
         assert_eq!(meta.file_metadata().num_rows(), 2);
         let sorted = meta.row_group(0).sorting_columns().unwrap();
         assert_eq!((sorted[0].column_idx, sorted[1].column_idx), (0, 1));
-        assert!(meta.row_group(0).columns().iter().all(|column| column.statistics().is_some()));
+        assert!(
+            meta.row_group(0)
+                .columns()
+                .iter()
+                .all(|column| column.statistics().is_some())
+        );
         let rows: Vec<BTreeMap<String, String>> = reader
             .get_row_iter(None)
             .unwrap()
-            .map(|row| row.unwrap().into_columns().into_iter().map(|(name, cell)| (name, cell.to_string())).collect())
+            .map(|row| {
+                row.unwrap()
+                    .into_columns()
+                    .into_iter()
+                    .map(|(name, cell)| (name, cell.to_string()))
+                    .collect()
+            })
             .collect();
         let (with, without) = (&rows[0], &rows[1]);
-        assert_eq!((with["harsh_braking_events"].as_str(), with["speeding_events"].as_str()), ("3", "0"));
+        assert_eq!(
+            (with["harsh_braking_events"].as_str(), with["speeding_events"].as_str()),
+            ("3", "0")
+        );
         assert_eq!((with["mark_teleport"].as_str(), with["mark_hole"].as_str()), ("2", "0"));
-        let behaviour = ["mean_speed_kmh", "night_share", "braking_seen", "harsh_braking_events", "phone_known_s"];
+        let behaviour = [
+            "mean_speed_kmh",
+            "night_share",
+            "braking_seen",
+            "harsh_braking_events",
+            "phone_known_s",
+        ];
         for name in behaviour {
             assert_ne!(with[name], "null", "{name}");
             assert_eq!(without[name], "null", "{name}");

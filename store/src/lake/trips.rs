@@ -73,9 +73,13 @@ impl LakeStore {
         if !lock(tx, tenant, day).await? {
             return Ok(None);
         }
-        sqlx::query!("DELETE FROM lake_trip_change WHERE tenant_id = $1 AND day = $2", tenant.uuid(), day)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!(
+            "DELETE FROM lake_trip_change WHERE tenant_id = $1 AND day = $2",
+            tenant.uuid(),
+            day
+        )
+        .execute(&mut **tx)
+        .await?;
         let known = known_files(tx, tenant, day).await?;
         let buckets = self.buckets(tx, tenant, day).await?;
         let wanted: Vec<String> = (0..buckets).map(|bucket| path(tenant, day, bucket)).collect();
@@ -84,9 +88,13 @@ impl LakeStore {
         let unwanted: BTreeSet<&String> = known.keys().filter(|path| !wanted.contains(path)).collect();
         for path in unwanted {
             self.lake.delete(path).await?;
-            sqlx::query!("DELETE FROM lake_file WHERE tenant_id = $1 AND path = $2", tenant.uuid(), path)
-                .execute(&mut **tx)
-                .await?;
+            sqlx::query!(
+                "DELETE FROM lake_file WHERE tenant_id = $1 AND path = $2",
+                tenant.uuid(),
+                path
+            )
+            .execute(&mut **tx)
+            .await?;
         }
         let mut synced = TripsSynced {
             days: 1,
@@ -187,11 +195,9 @@ async fn read(
     (buckets, bucket): (i64, i64),
 ) -> Result<Vec<LakeTrip>> {
     let rows: Vec<StoredRow> = select_trips!(
-        [
-            "WHERE t.tenant_id = $1 AND t.start_day = $2
+        ["WHERE t.tenant_id = $1 AND t.start_day = $2
                AND (hashtextextended(t.vehicle_id::text, 0) & 9223372036854775807) % $3 = $4
-             ORDER BY t.vehicle_id, t.started_at, t.id"
-        ],
+             ORDER BY t.vehicle_id, t.started_at, t.id"],
         tenant.uuid(),
         day,
         buckets,
@@ -214,7 +220,10 @@ async fn read(
     .await?;
     let mut events: BTreeMap<Uuid, BTreeMap<String, i32>> = BTreeMap::new();
     for count in counts {
-        events.entry(count.trip_id).or_default().insert(count.kind, count.events);
+        events
+            .entry(count.trip_id)
+            .or_default()
+            .insert(count.kind, count.events);
     }
     let trips = rows.into_iter().map(|row| LakeTrip {
         events: events.remove(&row.id).unwrap_or_default(),

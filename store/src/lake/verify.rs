@@ -195,11 +195,17 @@ impl LakeStore {
         tx.commit().await?;
         verified.blocks = row.blocks.unsigned_abs();
         if row.unfiled > 0 {
-            let what = format!("{} blocks of the database should be in the lake and are not", row.unfiled);
+            let what = format!(
+                "{} blocks of the database should be in the lake and are not",
+                row.unfiled
+            );
             verified.fault("raw", what);
         }
         if row.misstated > 0 {
-            let what = format!("of {} blocks it is not known rightly whether the database has them", row.misstated);
+            let what = format!(
+                "of {} blocks it is not known rightly whether the database has them",
+                row.misstated
+            );
             verified.fault("raw", what);
         }
         Ok(())
@@ -245,9 +251,13 @@ impl LakeStore {
 
     async fn mark_day(&self, tenant: TenantId, day: NaiveDate) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query!("INSERT INTO lake_trip_change (tenant_id, day) VALUES ($1, $2)", tenant.uuid(), day)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query!(
+            "INSERT INTO lake_trip_change (tenant_id, day) VALUES ($1, $2)",
+            tenant.uuid(),
+            day
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }

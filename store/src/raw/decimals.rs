@@ -17,7 +17,10 @@ pub(super) fn encode(numbers: &[f64]) -> Option<Vec<u8>> {
     for number in numbers {
         decimals = (decimals..POWERS.len()).find(|decimals| whole(*number, *decimals).is_some())?;
     }
-    let wholes: Vec<i64> = numbers.iter().map(|number| whole(*number, decimals)).collect::<Option<_>>()?;
+    let wholes: Vec<i64> = numbers
+        .iter()
+        .map(|number| whole(*number, decimals))
+        .collect::<Option<_>>()?;
     let steps: Vec<u64> = wholes.windows(2).map(|pair| zigzag(pair[1] - pair[0])).collect();
     let widest = steps.iter().fold(0, |all, step| all | step);
     let width = (u64::BITS - widest.leading_zeros()).div_ceil(8) as usize;
@@ -50,11 +53,17 @@ pub(super) fn decode(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>> 
         return Ok(vec![]);
     };
     let mut at = unzigzag(reader.varint()?);
-    let planes = reader.take(width.checked_mul(others).ok_or_else(|| StoreError::corrupt("too long a column"))?)?;
+    let planes = reader.take(
+        width
+            .checked_mul(others)
+            .ok_or_else(|| StoreError::corrupt("too long a column"))?,
+    )?;
     let mut numbers = Vec::with_capacity(count);
     numbers.push(number_of(at, decimals));
     for place in 0..others {
-        let step = (0..width).fold(0, |step, byte| step | u64::from(planes[byte * others + place]) << (8 * byte));
+        let step = (0..width).fold(0, |step, byte| {
+            step | u64::from(planes[byte * others + place]) << (8 * byte)
+        });
         at = at.wrapping_add(unzigzag(step));
         numbers.push(number_of(at, decimals));
     }

@@ -85,7 +85,9 @@ impl World {
     }
 
     async fn sync(&self) -> lake::Synced {
-        lake::sync(&self.keeper(), &CancellationToken::new()).await.expect("a lake in sync")
+        lake::sync(&self.keeper(), &CancellationToken::new())
+            .await
+            .expect("a lake in sync")
     }
 
     #[track_caller]
@@ -94,7 +96,10 @@ impl World {
     }
 
     async fn verify(&self) -> odograph_store::Verified {
-        self.keeper().verify(self.tenant, false).await.expect("a lake that can be read")
+        self.keeper()
+            .verify(self.tenant, false)
+            .await
+            .expect("a lake that can be read")
     }
 
     /// Derives all of the tenant anew.
@@ -117,7 +122,14 @@ impl World {
     }
 
     async fn blocks(&self) -> i64 {
-        self.platform.parts.store.operator().counts().await.expect("counts").blocks
+        self.platform
+            .parts
+            .store
+            .operator()
+            .counts()
+            .await
+            .expect("counts")
+            .blocks
     }
 }
 
@@ -146,7 +158,11 @@ impl World {
     /// What DuckDB and polars find in the lake.
     fn read_by_others(&self, python: &PathBuf) -> Value {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/lake_reader.py");
-        let told = Command::new(python).arg(script).arg(self.folder()).output().expect("python");
+        let told = Command::new(python)
+            .arg(script)
+            .arg(self.folder())
+            .output()
+            .expect("python");
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
         serde_json::from_slice(&told.stdout).expect("JSON")
     }
@@ -157,19 +173,28 @@ impl World {
         let token = api.token(&self.platform.client(self.tenant, &[]).await).await;
         let trips = api.every(&token, "/v1/trips").await;
         self.platform.stop().await;
-        let metres: f64 = trips.iter().map(|trip| trip["distance_m"].as_f64().expect("metres")).sum();
+        let metres: f64 = trips
+            .iter()
+            .map(|trip| trip["distance_m"].as_f64().expect("metres"))
+            .sum();
         let found = self.read_by_others(python);
         for reader in ["duckdb", "polars"] {
             let found = &found[reader];
             let figure = |name: &str| found[name].as_f64().expect("a figure");
             assert_eq!(figure("trips"), trips.len() as f64, "{reader}: {found}");
             assert_eq!(figure("distinct"), trips.len() as f64, "{reader}: {found}");
-            assert!((figure("distance_m") - metres).abs() < 1e-6 * metres, "{reader}: {found}, the API {metres}");
+            assert!(
+                (figure("distance_m") - metres).abs() < 1e-6 * metres,
+                "{reader}: {found}, the API {metres}"
+            );
             assert_eq!((figure("tenants"), figure("misfiled")), (1.0, 0.0), "{reader}: {found}");
             assert!(figure("days") >= 3.0 && figure("braking") > 0.0, "{reader}: {found}");
             // One of the vehicles pays as it drives: nothing of its behaviour is there.
             let with_behaviour = figure("with_behaviour");
-            assert!(with_behaviour > 0.0 && with_behaviour < trips.len() as f64, "{reader}: {found}");
+            assert!(
+                with_behaviour > 0.0 && with_behaviour < trips.len() as f64,
+                "{reader}: {found}"
+            );
         }
         assert_eq!(found["duckdb"]["date_type"], "DATE");
         assert_eq!(found["duckdb"]["instant"], "TIMESTAMP WITH TIME ZONE");
@@ -185,7 +210,9 @@ async fn others_read_the_trips_and_count_as_the_api_does() {
     let synced = world.sync().await;
     assert!(synced.trips.trips > 0 && synced.raw.blocks > 0, "{synced:?}");
     World::faultless(&world.verify().await);
-    let Some(python) = python() else { return world.platform.end().await };
+    let Some(python) = python() else {
+        return world.platform.end().await;
+    };
     let thinned = world.agrees_with_the_api(&python).await;
     // The rest comes late: trips are corrected, some withdrawn, some new.
     world.import_part(1, 3).await;
@@ -207,7 +234,13 @@ async fn a_process_that_dies_between_storing_and_saying_so_leaves_nothing_twice(
     let days = keeper.changed_days().await.unwrap();
     assert!(days.len() >= 3, "{days:?}");
     for (tenant, day) in &days {
-        drop(keeper.put_trips(*tenant, *day).await.unwrap().expect("nobody else is at it"));
+        drop(
+            keeper
+                .put_trips(*tenant, *day)
+                .await
+                .unwrap()
+                .expect("nobody else is at it"),
+        );
     }
     let put = keeper.put_blocks(world.tenant).await.unwrap();
     let containers = put.len() as i64;
@@ -257,7 +290,11 @@ async fn what_the_database_let_go_of_is_derived_from_the_lake_as_before() {
     assert_eq!((dropped.blocks as i64, dropped.kept), (status.blocks, 0));
     assert_eq!(world.blocks().await, 0);
     world.rebuild().await;
-    world.platform.snapshot(world.tenant).await.assert_same(&before, "from the lake");
+    world
+        .platform
+        .snapshot(world.tenant)
+        .await
+        .assert_same(&before, "from the lake");
 
     // Small containers become large ones, and all is still there.
     let compacted = lake::compact(&keeper, &CancellationToken::new()).await.unwrap();
@@ -265,11 +302,18 @@ async fn what_the_database_let_go_of_is_derived_from_the_lake_as_before() {
     let soon = Utc::now() + TimeDelta::hours(1);
     assert_eq!(keeper.tidy_before(soon, soon).await.unwrap().replaced, compacted.before);
     let after = keeper.status().await.unwrap()[0].clone();
-    assert_eq!((after.blocks, after.block_samples), (status.blocks, status.block_samples));
+    assert_eq!(
+        (after.blocks, after.block_samples),
+        (status.blocks, status.block_samples)
+    );
     assert!(after.raw_files < status.raw_files, "{after:?}");
     World::faultless(&world.verify().await);
     world.rebuild().await;
-    world.platform.snapshot(world.tenant).await.assert_same(&before, "from merged containers");
+    world
+        .platform
+        .snapshot(world.tenant)
+        .await
+        .assert_same(&before, "from merged containers");
 
     // Without the lake nothing is derived rather than half of it.
     let mut config = world.platform.parts.config.clone();
@@ -279,7 +323,12 @@ async fn what_the_database_let_go_of_is_derived_from_the_lake_as_before() {
         let trip = every(async |page| blind.store.tenant(world.tenant).trips(Default::default(), page).await)
             .await
             .remove(0);
-        let told = blind.store.tenant(world.tenant).with_tracks().track(trip.record.id).await;
+        let told = blind
+            .store
+            .tenant(world.tenant)
+            .with_tracks()
+            .track(trip.record.id)
+            .await;
         assert!(matches!(told, Err(StoreError::Lake(_))), "{told:?}");
         blind.close().await.unwrap();
     }
@@ -298,7 +347,11 @@ async fn what_the_database_let_go_of_is_derived_from_the_lake_as_before() {
     world.sync().await;
     lake::compact(&world.keeper(), &CancellationToken::new()).await.unwrap();
     let erased = world.keeper().status().await.unwrap()[0].clone();
-    assert_eq!((erased.trips, erased.trip_files, erased.blocks), (0, 0, 0), "{erased:?}");
+    assert_eq!(
+        (erased.trips, erased.trip_files, erased.blocks),
+        (0, 0, 0),
+        "{erased:?}"
+    );
     World::faultless(&world.verify().await);
     world.platform.end().await;
 }
@@ -311,7 +364,12 @@ async fn a_hold_keeps_what_it_names_and_what_is_gone_for_good_leaves_its_trips()
     let before = world.platform.snapshot(world.tenant).await;
     let blocks = world.blocks().await;
     let operator = world.platform.parts.store.operator();
-    let first = world.rows.names("vehicle_id").first().map(|name| (*name).to_owned()).unwrap();
+    let first = world
+        .rows
+        .names("vehicle_id")
+        .first()
+        .map(|name| (*name).to_owned())
+        .unwrap();
     let hold = NewHold {
         vehicle: IdOrRef::Ref(named(&first)),
         from: "2026-03-01T00:00:00Z".parse().unwrap(),
@@ -331,13 +389,21 @@ async fn a_hold_keeps_what_it_names_and_what_is_gone_for_good_leaves_its_trips()
     assert!(dropped.blocks > 0 && dropped.kept > 0, "{dropped:?}");
     assert_eq!(dropped.blocks + dropped.kept, blocks as u64);
     world.rebuild().await;
-    world.platform.snapshot(world.tenant).await.assert_same(&before, "trips without raw data");
+    world
+        .platform
+        .snapshot(world.tenant)
+        .await
+        .assert_same(&before, "trips without raw data");
     operator.release_hold(world.tenant, hold.id).await.unwrap();
     assert!(operator.release_hold(world.tenant, hold.id).await.is_err());
     assert_eq!(retain(false).await.kept, 0);
     assert_eq!(world.blocks().await, 0);
     world.rebuild().await;
-    world.platform.snapshot(world.tenant).await.assert_same(&before, "trips without any raw data");
+    world
+        .platform
+        .snapshot(world.tenant)
+        .await
+        .assert_same(&before, "trips without any raw data");
     world.platform.end().await;
 }
 
@@ -347,13 +413,18 @@ async fn at_the_shell() {
     world.import_all().await;
     let lake = ("ODOGRAPH__LAKE__URL", world.platform.parts.config.lake.url.clone());
     let environment: Vec<_> = world.platform.environment().into_iter().chain([lake]).collect();
-    if world.platform.parts.config.embedded() || odograph_tests::Backend::chosen() == odograph_tests::Backend::Embedded {
+    if world.platform.parts.config.embedded() || odograph_tests::Backend::chosen() == odograph_tests::Backend::Embedded
+    {
         // The binary would need the database that is open here.
         return world.platform.end().await;
     }
     let said = async |arguments: &[&str]| run(odograph(arguments).envs(environment.clone())).await;
     let told = said(&["lake", "sync"]).await.succeeded();
-    assert!(told.out.contains(" trips of ") && !told.out.starts_with("0 "), "{}", told.out);
+    assert!(
+        told.out.contains(" trips of ") && !told.out.starts_with("0 "),
+        "{}",
+        told.out
+    );
     said(&["lake", "compact"]).await.succeeded();
     let status = said(&["lake", "status"]).await.succeeded();
     assert!(status.out.contains(&world.tenant.to_string()[..8]), "{}", status.out);
@@ -365,11 +436,35 @@ async fn at_the_shell() {
     assert!(told.out.contains("has 20 bytes, wanted"), "{}", told.out);
     said(&["lake", "sync"]).await.succeeded();
     said(&["lake", "verify"]).await.succeeded();
-    let vehicle = world.rows.names("vehicle_id").first().map(|name| (*name).to_owned()).unwrap();
-    let place = ["hold", "place", "--tenant", "lake", "--from", "2026-03-01", "--to", "2026-04-01", "--by", "court"];
-    let told = said(&[&place[..], &["--reason", "AZ 12/26", "--vehicle", &vehicle]].concat()).await.succeeded();
+    let vehicle = world
+        .rows
+        .names("vehicle_id")
+        .first()
+        .map(|name| (*name).to_owned())
+        .unwrap();
+    let place = [
+        "hold",
+        "place",
+        "--tenant",
+        "lake",
+        "--from",
+        "2026-03-01",
+        "--to",
+        "2026-04-01",
+        "--by",
+        "court",
+    ];
+    let told = said(&[&place[..], &["--reason", "AZ 12/26", "--vehicle", &vehicle]].concat())
+        .await
+        .succeeded();
     let hold = told.out.trim();
-    assert!(said(&["hold", "list", "--tenant", "lake"]).await.succeeded().out.contains("AZ 12/26"));
+    assert!(
+        said(&["hold", "list", "--tenant", "lake"])
+            .await
+            .succeeded()
+            .out
+            .contains("AZ 12/26")
+    );
     said(&["hold", "release", "--tenant", "lake", hold]).await.succeeded();
     said(&["hold", "release", "--tenant", "lake", hold]).await.failed();
     said(&["lake", "retain"]).await.succeeded();
@@ -377,6 +472,11 @@ async fn at_the_shell() {
 }
 
 fn first_file(folder: &std::path::Path) -> PathBuf {
-    let entry = std::fs::read_dir(folder).unwrap().next().expect("something in it").unwrap().path();
+    let entry = std::fs::read_dir(folder)
+        .unwrap()
+        .next()
+        .expect("something in it")
+        .unwrap()
+        .path();
     if entry.is_dir() { first_file(&entry) } else { entry }
 }
