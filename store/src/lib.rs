@@ -89,7 +89,7 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
-pub use raw::{Dropped, Hold, NewHold};
+pub use raw::{Dropped, EncodingFigures, Hold, NewHold, measure_encodings, samples_as_parquet};
 pub use reports::{
     Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
 };

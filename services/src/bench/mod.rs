@@ -1,6 +1,7 @@
 //! Benchmarks: what they measure, how they make it, and what they compare it with. See `docs/benchmarks.md`.
 
 pub mod drive;
+pub mod encodings;
 pub mod ingest;
 pub mod load;
 pub mod reads;

@@ -9,6 +9,7 @@ mod objects;
 mod raw;
 mod raw_compact;
 mod status;
+pub(crate) mod table;
 mod tidy;
 mod trip_file;
 mod trips;

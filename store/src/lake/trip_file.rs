@@ -1,28 +1,25 @@
 //! Trips as an open Parquet file. Its columns are those of `docs/lake.md`, schema version 1.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use odograph_domain::{event::BehaviourKind, features::QualityMark};
 use parquet::{
-    basic::{Compression, LogicalType, Repetition, TimeUnit, Type as PhysicalType, ZstdLevel},
-    data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type},
-    errors::ParquetError,
+    basic::{Compression, ZstdLevel},
     file::{
         metadata::{KeyValue, SortingColumn},
         properties::{EnabledStatistics, WriterProperties},
-        writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
-    schema::types::Type,
 };
 
+use super::table::{Cells, Column, column, write};
 use crate::{
     error::{Result, StoreError},
     tenant::from_json,
     trips::StoredRow,
 };
 
-pub(super) const SCHEMA: &str = "odograph-trips-1";
+const SCHEMA: &str = "odograph-trips-1";
 /// Rows of a row group at most: an engine skips by vehicle within a large file, and opens none of a small one twice.
 const ROW_GROUP: usize = 100_000;
 const ZSTD: i32 = 6;
@@ -33,70 +30,26 @@ pub(super) struct LakeTrip {
     pub(super) events: BTreeMap<String, i32>,
 }
 
-/// A column's cells; `None` is a null.
-enum Cells {
-    Text(Vec<Option<String>>),
-    Instant(Vec<Option<DateTime<Utc>>>),
-    Day(Vec<Option<NaiveDate>>),
-    Whole(Vec<Option<i32>>),
-    Number(Vec<Option<f64>>),
-    Flag(Vec<Option<bool>>),
-}
-
-struct Column {
-    name: String,
-    required: bool,
-    cells: Cells,
-}
-
 /// A file of these trips, which must be sorted by vehicle and start.
 pub(super) fn encode(trips: &[LakeTrip]) -> Result<Vec<u8>> {
-    write(trips).map_err(|cause| StoreError::corrupt(format_args!("trips as Parquet: {cause}")))
+    let groups = trips.chunks(ROW_GROUP).map(columns);
+    write("trip", columns(&[])?, groups, properties()?)
 }
 
-fn write(trips: &[LakeTrip]) -> Result<Vec<u8>, Failure> {
-    let schema = Arc::new(schema(&columns(&[])?)?);
-    let mut file = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties()?))?;
-    for part in trips.chunks(ROW_GROUP) {
-        let mut group = writer.next_row_group()?;
-        for column in columns(part)? {
-            column.write(&mut group)?;
-        }
-        group.close()?;
-    }
-    writer.close()?;
-    Ok(file)
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Parquet(#[from] ParquetError),
-    #[error(transparent)]
-    Row(#[from] StoreError),
-}
-
-fn properties() -> Result<WriterProperties, Failure> {
+fn properties() -> Result<WriterProperties> {
     let ascending = |column_idx| SortingColumn {
         column_idx,
         descending: false,
         nulls_first: false,
     };
     Ok(WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD).map_err(StoreError::corrupt)?))
         .set_statistics_enabled(EnabledStatistics::Page)
         // By vehicle, then by start: the first two columns.
         .set_sorting_columns(Some(vec![ascending(0), ascending(1)]))
         .set_key_value_metadata(Some(vec![KeyValue::new("odograph.schema".to_owned(), SCHEMA.to_owned())]))
         .set_created_by(concat!("odograph ", env!("CARGO_PKG_VERSION")).to_owned())
         .build())
-}
-
-fn schema(columns: &[Column]) -> Result<Type, Failure> {
-    let fields = columns.iter().map(|column| Ok(Arc::new(column.field()?)));
-    let fields = fields.collect::<Result<Vec<_>, ParquetError>>()?;
-    Ok(Type::group_type_builder("trip").with_fields(fields).build()?)
 }
 
 /// All columns in their order. Names and meaning are documented: a change of either is a new schema version.
@@ -189,82 +142,6 @@ fn marks(trips: &[LakeTrip]) -> Result<Vec<Column>> {
 
 fn state(ended_by: &str) -> &'static str {
     if ended_by == "silence" { "provisional" } else { "closed" }
-}
-
-fn column(name: &str, cells: Cells) -> Column {
-    Column {
-        name: name.to_owned(),
-        required: false,
-        cells,
-    }
-}
-
-impl Column {
-    fn required(self) -> Self {
-        Self { required: true, ..self }
-    }
-
-    fn field(&self) -> Result<Type, ParquetError> {
-        let (physical, logical) = match self.cells {
-            Cells::Text(_) => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
-            Cells::Instant(_) => (
-                PhysicalType::INT64,
-                Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
-            ),
-            Cells::Day(_) => (PhysicalType::INT32, Some(LogicalType::Date)),
-            Cells::Whole(_) => (PhysicalType::INT32, None),
-            Cells::Number(_) => (PhysicalType::DOUBLE, None),
-            Cells::Flag(_) => (PhysicalType::BOOLEAN, None),
-        };
-        let repetition = if self.required {
-            Repetition::REQUIRED
-        } else {
-            Repetition::OPTIONAL
-        };
-        Type::primitive_type_builder(&self.name, physical)
-            .with_logical_type(logical)
-            .with_repetition(repetition)
-            .build()
-    }
-
-    fn write(self, group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>) -> Result<(), ParquetError> {
-        let required = self.required;
-        match self.cells {
-            Cells::Text(cells) => {
-                let cells = cells
-                    .into_iter()
-                    .map(|cell| cell.map(|text| ByteArray::from(text.into_bytes())));
-                put::<ByteArrayType>(group, required, cells.collect())
-            }
-            Cells::Instant(cells) => {
-                let cells = cells.into_iter().map(|cell| cell.map(|at| at.timestamp_micros()));
-                put::<Int64Type>(group, required, cells.collect())
-            }
-            Cells::Day(cells) => {
-                let since_1970 = |day: NaiveDate| day.to_epoch_days();
-                let cells = cells.into_iter().map(|cell| cell.map(since_1970));
-                put::<Int32Type>(group, required, cells.collect())
-            }
-            Cells::Whole(cells) => put::<Int32Type>(group, required, cells),
-            Cells::Number(cells) => put::<DoubleType>(group, required, cells),
-            Cells::Flag(cells) => put::<BoolType>(group, required, cells),
-        }
-    }
-}
-
-fn put<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
-    required: bool,
-    cells: Vec<Option<T::T>>,
-) -> Result<(), ParquetError> {
-    let Some(mut column) = group.next_column()? else {
-        return Err(ParquetError::General("fewer columns than the schema has".to_owned()));
-    };
-    let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
-    let values: Vec<T::T> = cells.into_iter().flatten().collect();
-    let levels = (!required).then_some(levels.as_slice());
-    column.typed::<T>().write_batch(&values, levels, None)?;
-    column.close()
 }
 
 #[cfg(test)]

@@ -74,12 +74,12 @@ impl Field {
     }
 
     /// The kind of column it became, and the column.
-    fn encode(mut self, kind: FieldKind, samples: usize) -> (u8, Vec<u8>) {
+    fn encode(mut self, kind: FieldKind, few_decimals: bool, samples: usize) -> (u8, Vec<u8>) {
         self.present.0.resize(samples.div_ceil(8), 0);
         let mut out = self.present.0;
         match kind {
             FieldKind::Number => {
-                if let Some(encoded) = decimals::encode(&self.numbers) {
+                if few_decimals && let Some(encoded) = decimals::encode(&self.numbers) {
                     out.extend(encoded);
                     return (DECIMALS, out);
                 }
@@ -97,6 +97,15 @@ impl Field {
 }
 
 pub(super) fn encode(samples: &[RawSample]) -> Vec<u8> {
+    encode_as(samples, true)
+}
+
+/// As format 1 had them, to be measured beside.
+pub(super) fn encode_doubles(samples: &[RawSample]) -> Vec<u8> {
+    encode_as(samples, false)
+}
+
+fn encode_as(samples: &[RawSample], few_decimals: bool) -> Vec<u8> {
     let mut out = vec![];
     put_column(&mut out, "ts", TIMES, &times(samples));
     let mut fields: Vec<Field> = FIELDS.iter().map(|_| Field::default()).collect();
@@ -105,7 +114,7 @@ pub(super) fn encode(samples: &[RawSample]) -> Vec<u8> {
     }
     for (meaning, field) in FIELDS.iter().zip(fields) {
         if field.rows > 0 {
-            let (kind, data) = field.encode(meaning.kind, samples.len());
+            let (kind, data) = field.encode(meaning.kind, few_decimals, samples.len());
             put_column(&mut out, meaning.name, kind, &data);
         }
     }

@@ -9,6 +9,7 @@ mod bytes;
 mod columns;
 mod compact;
 mod decimals;
+mod encodings;
 mod forget;
 mod impact;
 mod read;
@@ -19,6 +20,7 @@ mod value;
 
 pub(crate) use block::seal_block;
 pub(crate) use compact::{at, compact};
+pub use encodings::{EncodingFigures, measure_encodings, samples_as_parquet};
 pub(crate) use forget::forget_behaviour;
 pub(crate) use impact::{ImpactRow, insert_impact};
 pub(crate) use read::{RawSource, first_after, raw_between};
