@@ -26,7 +26,7 @@ pub struct RawCompacted {
 }
 
 /// Small containers that a day may have while more come.
-const MANY: i64 = 8;
+const MANY: i32 = 8;
 
 struct FileRow {
     id: Uuid,
