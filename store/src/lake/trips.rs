@@ -91,7 +91,7 @@ impl LakeStore {
             sqlx::query!(
                 "DELETE FROM lake_file WHERE tenant_id = $1 AND path = $2",
                 tenant.uuid(),
-                path
+                path.as_str(),
             )
             .execute(&mut **tx)
             .await?;

@@ -263,6 +263,7 @@ async fn a_process_that_dies_between_storing_and_saying_so_leaves_nothing_twice(
     assert!(late.is_empty());
     world.import_part(0, 2).await;
     late.append(&mut keeper.put_blocks(world.tenant).await.unwrap());
+    assert!(!late.is_empty());
     world.sync().await;
     for put in late {
         assert_eq!(put.commit().await.unwrap().blocks, 0);
@@ -300,7 +301,8 @@ async fn what_the_database_let_go_of_is_derived_from_the_lake_as_before() {
     let compacted = lake::compact(&keeper, &CancellationToken::new()).await.unwrap();
     assert!(compacted.before > compacted.after, "{compacted:?}");
     let soon = Utc::now() + TimeDelta::hours(1);
-    assert_eq!(keeper.tidy_before(soon, soon).await.unwrap().replaced, compacted.before);
+    // A worker may have merged some before.
+    assert!(keeper.tidy_before(soon, soon).await.unwrap().replaced >= compacted.before);
     let after = keeper.status().await.unwrap()[0].clone();
     assert_eq!(
         (after.blocks, after.block_samples),
