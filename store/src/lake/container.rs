@@ -74,14 +74,6 @@ impl Packing {
         self.content.extend_from_slice(block);
     }
 
-    pub(super) fn length(&self) -> usize {
-        self.content.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The file, and what lies where in it.
     pub(super) fn finish(mut self) -> Result<(Vec<u8>, Vec<Entry>)> {
         let count = u32::try_from(self.entries.len()).map_err(StoreError::corrupt)?;

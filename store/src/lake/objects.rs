@@ -91,15 +91,6 @@ impl Lake {
         }
     }
 
-    /// Its length; `None` where it is not there.
-    pub(super) async fn length(&self, path: &str) -> Result<Option<u64>> {
-        match self.objects.head(&Path::from(path)).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(cause) => Err(lake_error(cause)),
-        }
-    }
-
     /// Parts of objects, in the order asked for.
     pub(crate) async fn parts(&self, wanted: &[(String, Part)]) -> Result<Vec<Bytes>> {
         let mut by_path: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -183,7 +174,7 @@ mod tests {
         ];
         assert_eq!(lake.parts(&wanted).await.unwrap(), ["78", "abc", "0"]);
         assert_eq!(lake.list("a").await.unwrap().len(), 2);
-        assert_eq!(lake.length("a/tenant=1/y").await.unwrap(), Some(3));
+        assert_eq!(lake.get("a/tenant=1/y").await.unwrap().unwrap(), "abc");
         lake.delete("a/tenant=1/x").await.unwrap();
         lake.delete("a/tenant=1/x").await.unwrap();
         assert_eq!(lake.get("a/tenant=1/x").await.unwrap(), None);
