@@ -5,6 +5,7 @@
 
 mod api;
 mod bulk;
+mod chaos;
 mod checklist;
 mod clients;
 mod command;
