@@ -26,6 +26,7 @@ pub use auth::{
     secret::{Randomness, RandomnessError, SecretError, hash_secret},
     token::{Grant, TokenError, TokenSigner},
 };
+pub use manners::intake::IntakeBounds;
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;
 pub use state::{ApiLimits, ApiParts, ApiState};

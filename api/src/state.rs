@@ -6,10 +6,13 @@ use odograph_domain::{clock::Clock, event::BehaviourKind, id::IdSource, queue::P
 use odograph_store::Store;
 use tokio::sync::Semaphore;
 
-use crate::auth::{
-    secret::Randomness,
-    throttle::Throttle,
-    token::{Grant, TokenError, TokenSigner},
+use crate::{
+    auth::{
+        secret::Randomness,
+        throttle::Throttle,
+        token::{Grant, TokenError, TokenSigner},
+    },
+    manners::intake::{Intake, IntakeBounds},
 };
 
 /// Secrets hashed at a time.
@@ -72,6 +75,7 @@ pub struct ApiState {
     pub allowed_origins: Vec<String>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
+    pub(crate) intake: Intake,
 }
 
 impl fmt::Debug for ApiState {
@@ -136,7 +140,13 @@ impl ApiState {
             allowed_origins: Vec::new(),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
+            intake: Intake::new(IntakeBounds::default()),
         }
+    }
+
+    /// Lets in no more telemetry than this.
+    pub fn bound_intake(&mut self, bounds: IntakeBounds) {
+        self.intake = Intake::new(bounds);
     }
 
     /// A token, without asking for a secret: for the token endpoint once it has, and for an operator at the machine.

@@ -34,6 +34,19 @@ impl Lane {
             Self::Bulk => "bulk",
         }
     }
+
+    /// Where a batch belongs that came by itself, and not from a backfill: a large upload holds up nobody's live data.
+    pub const fn of(urgent: bool, samples: usize, bytes: usize) -> Self {
+        const LIVE_SAMPLES: usize = 5_000;
+        const LIVE_BYTES: usize = 512 << 10;
+        if urgent {
+            Self::Urgent
+        } else if samples > LIVE_SAMPLES || bytes > LIVE_BYTES {
+            Self::Bulk
+        } else {
+            Self::Live
+        }
+    }
 }
 
 /// How a message came in.
@@ -162,6 +175,28 @@ impl Header {
     pub fn partition(&self, partitions: u16) -> u16 {
         partition_of(&self.partition_key(), partitions)
     }
+}
+
+/// What an encoded envelope weighs in memory, bytes: its own length, or what its payload says it holds once inflated. Looks
+/// at a few bytes only; a payload that lies is stopped by the bounds of decoding.
+pub fn weight(bytes: &[u8]) -> usize {
+    const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+    /// Of text such as telemetry, where the frame does not say.
+    const USUAL_RATIO: usize = 12;
+    /// What decoding goes up to.
+    const MOST: usize = 16 << 20;
+    let header = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes);
+    let payload = header
+        .and_then(|length| bytes.get(8 + length as usize..))
+        .unwrap_or_default();
+    let inflated = match payload.last_chunk::<4>() {
+        // RFC 1952: a member ends with its length before compression, modulo 2³².
+        Some(length) if payload.starts_with(GZIP) => u32::from_le_bytes(*length) as usize,
+        Some(_) if payload.starts_with(ZSTD) => payload.len().saturating_mul(USUAL_RATIO),
+        _ => 0,
+    };
+    bytes.len().max(inflated.min(MOST))
 }
 
 /// SHA-256 of the key, first eight bytes, modulo the number of partitions: the same in every process and release.

@@ -15,6 +15,7 @@ pub mod mileage;
 pub mod money;
 pub mod outcome;
 pub mod policy;
+pub mod pressure;
 pub mod queue;
 pub mod rating;
 pub mod sample;

@@ -402,6 +402,12 @@ impl Platform {
     pub async fn abandon(mut self) {
         self.stop().await;
         let Self { parts, db, broker, .. } = self;
+        if broker.is_some() {
+            // Of generations that the test has begun.
+            for row in parts.store.generations().all().await.unwrap_or_default() {
+                drop(parts.queue.remove(row.generation).await);
+            }
+        }
         parts.close().await.expect("parts that close");
         drop(broker);
         db.finish().await.expect("a database that goes");

@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use odograph_domain::envelope::Lane;
+use odograph_domain::{
+    envelope::{Lane, weight},
+    queue::{Portion, Room},
+};
 use tokio::sync::Notify;
 
 pub(super) struct Inbox {
@@ -16,6 +19,7 @@ pub(super) struct Inbox {
     changed: Notify,
     /// Messages brought by this channel and not acknowledged.
     held: Arc<AtomicU64>,
+    portion: Portion,
 }
 
 #[derive(Default)]
@@ -23,6 +27,8 @@ struct State {
     urgent: VecDeque<Message>,
     live: VecDeque<Message>,
     bulk: VecDeque<Message>,
+    /// Delivery tags of what was no message for anybody, and is acknowledged already.
+    dropped: Vec<u64>,
     lost: Option<String>,
     closed: bool,
 }
@@ -45,11 +51,12 @@ impl State {
 }
 
 impl Inbox {
-    pub(super) fn new(held: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(held: Arc<AtomicU64>, portion: Portion) -> Self {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
             held,
+            portion,
         }
     }
 
@@ -92,16 +99,38 @@ impl Inbox {
         self.state().lost.clone()
     }
 
-    /// Up to `max` messages: urgent, then live, then bulk, each in order.
+    /// Up to `max` messages and a portion of bytes: urgent, then live, then bulk, each in order.
     pub(super) fn take(&self, max: usize) -> Vec<Message> {
         let mut state = self.state();
+        let mut room = Room::new(self.portion, max);
         let mut taken = Vec::new();
         for lane in Lane::ALL {
             let waiting = state.lane(lane);
-            let some = waiting.len().min(max - taken.len());
-            taken.extend(waiting.drain(..some));
+            while let Some(next) = waiting.front()
+                && room.admits(lane, weight(&next.bytes))
+            {
+                taken.extend(waiting.pop_front());
+            }
         }
         taken
+    }
+
+    /// Everything, whatever it weighs.
+    pub(super) fn take_all(&self) -> Vec<Message> {
+        let mut state = self.state();
+        let mut taken = Vec::new();
+        for lane in Lane::ALL {
+            taken.extend(state.lane(lane).drain(..));
+        }
+        taken
+    }
+
+    pub(super) fn drop_tag(&self, tag: u64) {
+        self.state().dropped.push(tag);
+    }
+
+    pub(super) fn dropped(&self) -> Vec<u64> {
+        std::mem::take(&mut self.state().dropped)
     }
 
     /// Returns when something was put in, or the channel lost, since the last call.

@@ -2,6 +2,7 @@
 
 pub mod drive;
 pub mod ingest;
+pub mod lanes;
 pub mod load;
 pub mod reads;
 pub mod scoring;

@@ -135,7 +135,7 @@ pub(crate) async fn handle(
         let turned = unknown(&glance);
         return Err(turned_away::keep(&state, &caller, &message, turned).await);
     };
-    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+    let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
     let header = Header {
         lane,
         vehicle: of.vehicle(),
