@@ -8,7 +8,9 @@ use tokio::runtime::Handle;
 use crate::{
     auth::gate::gate,
     home::at_home,
-    manners::{compression::spare_short, conditional::conditional, cors::cors, idempotency::idempotent, intake::intake},
+    manners::{
+        compression::spare_short, conditional::conditional, cors::cors, idempotency::idempotent, intake::intake,
+    },
     observe::observe,
     routes,
     state::ApiState,

@@ -186,7 +186,10 @@ pub fn weight(bytes: &[u8]) -> usize {
     const USUAL_RATIO: usize = 12;
     /// What decoding goes up to.
     const MOST: usize = 16 << 20;
-    let header = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes);
+    let header = bytes
+        .get(4..8)
+        .and_then(|length| length.try_into().ok())
+        .map(u32::from_be_bytes);
     let payload = header
         .and_then(|length| bytes.get(8 + length as usize..))
         .unwrap_or_default();
@@ -205,4 +208,39 @@ pub fn partition_of(key: &str, partitions: u16) -> u16 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     (u64::from_be_bytes(first) % u64::from(partitions.max(1))) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An envelope with an empty header.
+    fn enveloped(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = b"ODO1\0\0\0\x02{}".to_vec();
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    #[test]
+    fn a_compressed_payload_weighs_what_it_holds() {
+        assert_eq!(weight(&enveloped(b"{\"schema\":1}")), 22);
+        let mut gzip = vec![0x1f, 0x8b, 0x08, 0, 0, 0];
+        gzip.extend_from_slice(&1_000_000_u32.to_le_bytes());
+        assert_eq!(weight(&enveloped(&gzip)), 1_000_000);
+        let liar = [&[0x1f, 0x8b, 0x08][..], &u32::MAX.to_le_bytes()].concat();
+        assert_eq!(weight(&enveloped(&liar)), 16 << 20);
+        let zstd = [&[0x28, 0xb5, 0x2f, 0xfd][..], &[0; 96]].concat();
+        assert_eq!(weight(&enveloped(&zstd)), 1_200);
+        for broken in [&b""[..], b"ODO1", b"ODO1\xff\xff\xff\xff", b"\x1f\x8b\x08"] {
+            assert_eq!(weight(broken), broken.len());
+        }
+    }
+
+    #[test]
+    fn a_large_upload_goes_by_the_bulk_lane_unless_it_is_urgent() {
+        assert_eq!(Lane::of(false, 5_000, 1_000), Lane::Live);
+        assert_eq!(Lane::of(false, 5_001, 1_000), Lane::Bulk);
+        assert_eq!(Lane::of(false, 10, (512 << 10) + 1), Lane::Bulk);
+        assert_eq!(Lane::of(true, 100_000, 8 << 20), Lane::Urgent);
+    }
 }

@@ -43,7 +43,11 @@ impl Pressure {
         for lane in Lane::ALL {
             let waiting = self.waiting[place(lane)].load(Ordering::Relaxed);
             if more[place(lane)] > 0 && waiting >= self.most {
-                let why = format!("{waiting} messages wait in the {} lane, {} may", lane.as_str(), self.most);
+                let why = format!(
+                    "{waiting} messages wait in the {} lane, {} may",
+                    lane.as_str(),
+                    self.most
+                );
                 return Err(QueueError::Saturated(why));
             }
         }
@@ -87,7 +91,10 @@ mod tests {
     #[test]
     fn a_full_lane_refuses_and_the_others_go_on() {
         let pressure = Pressure::new(3);
-        assert!(pressure.admit([Lane::Bulk; 4]).is_ok(), "what was not there before goes in whole");
+        assert!(
+            pressure.admit([Lane::Bulk; 4]).is_ok(),
+            "what was not there before goes in whole"
+        );
         assert!(matches!(pressure.admit([Lane::Bulk]), Err(QueueError::Saturated(_))));
         assert!(pressure.admit([Lane::Live, Lane::Urgent]).is_ok());
         pressure.seen(Lane::Bulk, 2);

@@ -168,10 +168,7 @@ impl Config {
         ensure!(self.queue.prefetch > 0, "queue.prefetch must be at least 1");
         ensure!(self.queue.bulk_prefetch > 0, "queue.bulk_prefetch must be at least 1");
         ensure!(self.queue.generation > 0, "queue.generation must be at least 1");
-        ensure!(
-            self.queue.partitions <= 1024,
-            "queue.partitions must be at most 1024"
-        );
+        ensure!(self.queue.partitions <= 1024, "queue.partitions must be at most 1024");
         ensure!(self.worker.batch_bytes > 0, "worker.batch_bytes must be at least 1");
         ensure!(self.worker.bulk_bytes > 0, "worker.bulk_bytes must be at least 1");
         ensure!(self.api.intake_at_once > 0, "api.intake_at_once must be at least 1");

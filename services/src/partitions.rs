@@ -60,7 +60,9 @@ struct Shared {
 
 impl std::fmt::Debug for Following {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Following").field("id", &self.shared.id).finish_non_exhaustive()
+        f.debug_struct("Following")
+            .field("id", &self.shared.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +106,11 @@ pub async fn current(store: &Store, first: Generation) -> Result<Generation, Sto
     let rows = store.generations().all().await?;
     let current = rows.last().map_or(first, |row| row.generation);
     if current != first {
-        info!(queue.generation = current.number, queue.partitions = current.partitions, "the queue was repartitioned");
+        info!(
+            queue.generation = current.number,
+            queue.partitions = current.partitions,
+            "the queue was repartitioned"
+        );
     }
     Ok(current)
 }
@@ -126,7 +132,10 @@ impl Shared {
         if told.current != published {
             let _alone = self.turn.write().await;
             while let Err(cause) = self.go_over(told).await {
-                warn!(error = format!("{cause:#}"), "the new queues cannot be published to yet; trying again");
+                warn!(
+                    error = format!("{cause:#}"),
+                    "the new queues cannot be published to yet; trying again"
+                );
                 tokio::time::sleep(EVERY).await;
             }
             self.attend(Some(told.current)).await?;
@@ -152,7 +161,11 @@ impl Shared {
             if others_left && self.published() != Some(next) {
                 self.queue.publish_to(next).await?;
                 *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
-                info!(queue.generation = next.number, queue.partitions = next.partitions, "publishing");
+                info!(
+                    queue.generation = next.number,
+                    queue.partitions = next.partitions,
+                    "publishing"
+                );
                 return Ok(());
             }
             told = self.attend(Some(next)).await?;
@@ -189,7 +202,9 @@ impl Publisher for Following {
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
         let shared = &self.shared;
         let waiting = |_| {
-            QueueError::Unavailable("the queue is being repartitioned, and not all publishers have left the old one".into())
+            QueueError::Unavailable(
+                "the queue is being repartitioned, and not all publishers have left the old one".into(),
+            )
         };
         if shared.published().is_none() {
             let begun = tokio::time::timeout(PATIENCE, shared.begin()).await;
@@ -197,7 +212,9 @@ impl Publisher for Following {
                 .map_err(waiting)?
                 .map_err(|cause| QueueError::Unavailable(format!("where to publish cannot be asked: {cause:#}")))?;
         }
-        let _turn = tokio::time::timeout(PATIENCE, shared.turn.read()).await.map_err(waiting)?;
+        let _turn = tokio::time::timeout(PATIENCE, shared.turn.read())
+            .await
+            .map_err(waiting)?;
         shared.sure()?;
         shared.queue.publish(envelopes).await?;
         // One that stood still in the middle may have published to queues that have been taken down since: what it sent does
@@ -292,9 +309,15 @@ mod tests {
 
     #[test]
     fn a_generation_is_left_when_nobody_publishes_to_it_or_before_it() {
-        let rows = [row(1, GenerationState::Draining, 0), row(2, GenerationState::Current, 3)];
+        let rows = [
+            row(1, GenerationState::Draining, 0),
+            row(2, GenerationState::Current, 3),
+        ];
         assert!(is_left(&rows, rows[0].generation));
-        let rows = [row(1, GenerationState::Draining, 1), row(2, GenerationState::Current, 3)];
+        let rows = [
+            row(1, GenerationState::Draining, 1),
+            row(2, GenerationState::Current, 3),
+        ];
         assert!(!is_left(&rows, rows[0].generation));
     }
 }

@@ -369,7 +369,12 @@ async fn open_queue(
     // While this process has the embedded database, nobody else can change anything.
     let following = (!config.embedded()).then(|| {
         let id = PublisherId::from(System.uuid());
-        Arc::new(Following::start(store.clone(), Arc::clone(&queue), Arc::new(System), id))
+        Arc::new(Following::start(
+            store.clone(),
+            Arc::clone(&queue),
+            Arc::new(System),
+            id,
+        ))
     });
     Ok((queue, following))
 }

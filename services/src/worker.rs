@@ -79,7 +79,10 @@ async fn hold_partitions(
     while !shutdown.is_cancelled() {
         match take_up_generation(parts, &mut consumed, &mut held).await {
             Ok(()) => {}
-            Err(cause) => warn!(error = format!("{cause:#}"), "which queues to consume cannot be told; trying again"),
+            Err(cause) => warn!(
+                error = format!("{cause:#}"),
+                "which queues to consume cannot be told; trying again"
+            ),
         }
         // Not even told once: there is nothing to hold yet.
         let Some(now) = consumed else {
@@ -200,7 +203,13 @@ async fn adjust(
         let until_ms = Arc::new(AtomicI64::new(until_ms));
         let stop = shutdown.child_token();
         let sealed = consumed.state == GenerationState::Sealed;
-        let work = work_on((parts.clone(), sealed), pipeline.clone(), lease, until_ms.clone(), stop.clone());
+        let work = work_on(
+            (parts.clone(), sealed),
+            pipeline.clone(),
+            lease,
+            until_ms.clone(),
+            stop.clone(),
+        );
         let task = tokio::spawn(work);
         held.insert(
             lease.partition,

@@ -81,7 +81,11 @@ fn kills(options: &Options, rng: &mut ChaCha8Rng) -> Vec<Kill> {
     let mut kill = |victim| {
         // Now and then one comes while the last is still being got over.
         let close = rng.random_bool(0.2);
-        let after = if close { rng.random_range(0.0..0.5) } else { rng.random_range(0.6..1.4) * mean };
+        let after = if close {
+            rng.random_range(0.0..0.5)
+        } else {
+            rng.random_range(0.6..1.4) * mean
+        };
         Kill {
             victim,
             after: Duration::from_secs_f64(after),
@@ -101,7 +105,9 @@ pub async fn run(options: &Options) -> Result<Option<()>> {
         load.messages(),
         options.kills
     );
-    let Some(mut stage) = Stage::set(None, &[]).await? else { return Ok(None) };
+    let Some(mut stage) = Stage::set(None, &[]).await? else {
+        return Ok(None);
+    };
     let done = play(&mut stage, options, &load).await;
     if done.is_err() {
         stage.tell_what_was_said();

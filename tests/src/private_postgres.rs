@@ -73,10 +73,25 @@ impl PrivatePostgres {
         let data = server.data.display().to_string();
         let made = server
             .command("initdb")
-            .args(["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"])
+            .args([
+                "-D",
+                &data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "--no-sync",
+            ])
             .output()
             .await?;
-        ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         server.restart().await?;
         Ok(server)
     }
@@ -98,13 +113,20 @@ impl PrivatePostgres {
 
     /// Ends the postmaster and every backend at once, as a power cut would.
     pub async fn kill(&mut self) -> Result<()> {
-        let Some(mut postmaster) = self.running.take() else { return Ok(()) };
+        let Some(mut postmaster) = self.running.take() else {
+            return Ok(());
+        };
         let id = postmaster.id().context("the postmaster has ended by itself")?;
         let mut all = children(id);
         all.insert(0, id);
         let ids: Vec<String> = all.iter().map(u32::to_string).collect();
         // Some may end between being listed and being told to.
-        let _ = Command::new("kill").arg("-9").args(&ids).stderr(Stdio::null()).status().await?;
+        let _ = Command::new("kill")
+            .arg("-9")
+            .args(&ids)
+            .stderr(Stdio::null())
+            .status()
+            .await?;
         postmaster.wait().await?;
         Ok(())
     }
@@ -135,7 +157,9 @@ impl PrivatePostgres {
 
     /// Stops it in order, as for maintenance: sessions are ended, and new ones refused.
     pub async fn stop(&mut self) -> Result<()> {
-        let Some(mut postmaster) = self.running.take() else { return Ok(()) };
+        let Some(mut postmaster) = self.running.take() else {
+            return Ok(());
+        };
         let id = postmaster.id().context("the postmaster has ended by itself")?;
         Command::new("kill").args(["-INT", &id.to_string()]).status().await?;
         postmaster.wait().await?;
@@ -196,10 +220,16 @@ impl PrivatePostgres {
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         // Its backends end with it, and before the folder goes.
-        let Some(id) = self.running.as_ref().and_then(Child::id) else { return };
+        let Some(id) = self.running.as_ref().and_then(Child::id) else {
+            return;
+        };
         let mut ids: Vec<String> = children(id).iter().map(u32::to_string).collect();
         ids.insert(0, id.to_string());
-        let _ = std::process::Command::new("kill").arg("-9").args(ids).stderr(Stdio::null()).status();
+        let _ = std::process::Command::new("kill")
+            .arg("-9")
+            .args(ids)
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -219,13 +249,21 @@ fn binaries() -> Option<PathBuf> {
 async fn owner() -> Result<Option<Owner>> {
     let id = async |arguments: &[&str]| -> Result<u32> {
         let told = Command::new("id").args(arguments).output().await?;
-        ensure!(told.status.success(), "id {arguments:?}: {}", String::from_utf8_lossy(&told.stderr));
+        ensure!(
+            told.status.success(),
+            "id {arguments:?}: {}",
+            String::from_utf8_lossy(&told.stderr)
+        );
         Ok(String::from_utf8_lossy(&told.stdout).trim().parse()?)
     };
     if id(&["-u"]).await? != 0 {
         return Ok(None);
     }
-    let name = if id(&["-u", "postgres"]).await.is_ok() { "postgres" } else { "nobody" };
+    let name = if id(&["-u", "postgres"]).await.is_ok() {
+        "postgres"
+    } else {
+        "nobody"
+    };
     Ok(Some(Owner {
         uid: id(&["-u", name]).await?,
         gid: id(&["-g", name]).await?,

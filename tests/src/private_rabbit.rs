@@ -415,7 +415,19 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        std::process::Command::new("cp").args(["-r"]).arg(rabbit.folder()).arg("/tmp/prkeep").status().unwrap(); println!("{}", rabbit.ctl(&["list_queues","name","type","messages","state","leader","members"]).await); assert_eq!(got.expect("the message").delivery.data, b"here");
+        std::process::Command::new("cp")
+            .args(["-r"])
+            .arg(rabbit.folder())
+            .arg("/tmp/prkeep")
+            .status()
+            .unwrap();
+        println!(
+            "{}",
+            rabbit
+                .ctl(&["list_queues", "name", "type", "messages", "state", "leader", "members"])
+                .await
+        );
+        assert_eq!(got.expect("the message").delivery.data, b"here");
         let folder = rabbit.folder().to_owned();
         rabbit.stop().await;
         drop(rabbit);

@@ -99,7 +99,10 @@ impl Intake {
     /// Takes a request and its bytes out of the tenant's bucket; `Err` where there is not enough in it.
     fn charge(&self, tenant: TenantId, bytes: usize, now: DateTime<Utc>) -> Result<Left, Left> {
         let bounds = self.bounds;
-        let (most_requests, most_bytes) = (bounds.requests_per_s * bounds.burst_s, bounds.bytes_per_s * bounds.burst_s);
+        let (most_requests, most_bytes) = (
+            bounds.requests_per_s * bounds.burst_s,
+            bounds.bytes_per_s * bounds.burst_s,
+        );
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let full = Bucket {
             at: now,
@@ -116,7 +119,8 @@ impl Intake {
         bucket.at = bucket.at.max(now);
         // One that is larger than the bucket passes when that is full.
         let bytes = (bytes as f64).min(most_bytes);
-        let missing_s = ((1.0 - bucket.requests) / bounds.requests_per_s).max((bytes - bucket.bytes) / bounds.bytes_per_s);
+        let missing_s =
+            ((1.0 - bucket.requests) / bounds.requests_per_s).max((bytes - bucket.bytes) / bounds.bytes_per_s);
         if missing_s > 0.0 {
             return Err(Left {
                 requests: 0.0,
@@ -135,7 +139,9 @@ impl Intake {
     fn room(&self, bytes: usize) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
         let kib = bytes.div_ceil(KIB).clamp(1, (self.bounds.bytes / KIB).max(1));
-        let body = Arc::clone(&self.kib).try_acquire_many_owned(u32::try_from(kib).ok()?).ok()?;
+        let body = Arc::clone(&self.kib)
+            .try_acquire_many_owned(u32::try_from(kib).ok()?)
+            .ok()?;
         Some((request, body))
     }
 
@@ -169,7 +175,8 @@ pub(crate) async fn intake(
     let left = match intake.charge(tenant, bytes, state.clock.now()) {
         Ok(left) => left,
         Err(left) => {
-            let detail = "the tenant sends more than it may; nothing was accepted, send it again when Retry-After has passed";
+            let detail =
+                "the tenant sends more than it may; nothing was accepted, send it again when Retry-After has passed";
             let mut problem = Problem::new(Code::RateLimited, detail).retry_after(round_up(left.wait));
             for (name, value) in intake.fields(left) {
                 problem = problem.with_header(name, value);
@@ -197,8 +204,8 @@ fn round_up(wait: Duration) -> Duration {
 /// The tenant, if the request brings telemetry.
 fn telemetry_of(request: &ServiceRequest) -> Option<(web::Data<ApiState>, TenantId)> {
     let operation = access::operation(request.method(), &pattern(request))?;
-    let brings = request.method() == actix_web::http::Method::POST
-        && operation.access.required() == Some(Scope::TelemetryWrite);
+    let brings =
+        request.method() == actix_web::http::Method::POST && operation.access.required() == Some(Scope::TelemetryWrite);
     let tenant = request.extensions().get::<Caller>().map(Caller::tenant);
     let state = request.app_data::<web::Data<ApiState>>().cloned();
     state.zip(tenant).filter(|_| brings)
@@ -263,7 +270,10 @@ mod tests {
         let second = intake.room(KIB).unwrap();
         assert!(intake.room(1).is_none(), "two are under way");
         drop((first, second));
-        assert!(intake.room(1_000_000).is_some(), "one that is larger than all the room has it alone");
+        assert!(
+            intake.room(1_000_000).is_some(),
+            "one that is larger than all the room has it alone"
+        );
     }
 
     #[test]

@@ -36,11 +36,7 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(
-        options: &RabbitOptions,
-        role: &'static str,
-        topology: Arc<Chosen>,
-    ) -> Result<Self, QueueError> {
+    pub(super) fn new(options: &RabbitOptions, role: &'static str, topology: Arc<Chosen>) -> Result<Self, QueueError> {
         // The parser's own error may quote what it was given, password and all.
         let mut uri: AMQPUri = options.url.parse().map_err(|_| {
             QueueError::Misused(

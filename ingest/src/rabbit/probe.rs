@@ -24,7 +24,7 @@ pub(super) async fn comes_first(connection: &Connection, queue: &str) -> lapin::
         ..BasicPublishOptions::default()
     };
     // By the default exchange, which routes by the name of a queue.
-    let properties = BasicProperties::default().with_delivery_mode(2).with_kind(KIND.into());
+    let properties = BasicProperties::default().with_delivery_mode(2).with_type(KIND.into());
     let sent = channel
         .basic_publish("".into(), queue.into(), options, &[], properties)
         .await?;

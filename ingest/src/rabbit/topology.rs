@@ -254,7 +254,10 @@ impl Topology {
     async fn look(&self, connection: &Connection, queue: &str) -> lapin::Result<(u32, u32)> {
         let channel = connection.create_channel().await?;
         let passive = QueueDeclareOptions::durable().passive();
-        match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        match channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+        {
             Ok(queue) => {
                 let seen = (queue.message_count(), queue.consumer_count());
                 channel.close(200, "looked".into()).await?;

@@ -65,7 +65,12 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let live = driven(plan, (0, live_fleet), start, (live_s, 10))?;
     let bulk = driven(plan, (plan.live_vehicles, bulk_fleet), start, (1800, plan.bulk_batch))?;
     let phase = (plan.rate * plan.lasts.as_secs_f64()) as usize;
-    ensure!(live.len() >= 2 * phase, "{} live batches were driven, {} are wanted", live.len(), 2 * phase);
+    ensure!(
+        live.len() >= 2 * phase,
+        "{} live batches were driven, {} are wanted",
+        live.len(),
+        2 * phase
+    );
     world.scratch.analyze().await?;
 
     eprintln!("{phase} live batches, alone …");

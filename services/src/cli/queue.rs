@@ -59,7 +59,11 @@ async fn status(parts: &Parts) -> Result<()> {
         .or_else(|| rows.iter().find(|row| row.state == GenerationState::Current))
         .map(|row| row.generation);
     let lines = rows.iter().map(|row| {
-        let consumed = if consumed == Some(row.generation) { "yes" } else { "waits" };
+        let consumed = if consumed == Some(row.generation) {
+            "yes"
+        } else {
+            "waits"
+        };
         vec![
             row.generation.number.to_string(),
             row.generation.partitions.to_string(),
@@ -71,6 +75,9 @@ async fn status(parts: &Parts) -> Result<()> {
     });
     let header = ["generation", "partitions", "state", "since", "publishers", "consumed"];
     println!("{}", table::render(&header, lines));
-    println!("{} messages wait", parts.queue.depth().await.context("the queue does not answer")?);
+    println!(
+        "{} messages wait",
+        parts.queue.depth().await.context("the queue does not answer")?
+    );
     Ok(())
 }

@@ -17,13 +17,18 @@ fn options() -> Result<Options, String> {
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{name} wants a value\n{USAGE}"))?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{name} wants a value\n{USAGE}"))?;
         let wrong = || format!("{name}: wanted a number, got {value:?}\n{USAGE}");
         let whole = value.parse::<u64>();
         match name.as_str() {
             "--kills" => options.kills = whole.map_err(|_| wrong())? as usize,
             "--seed" => options.seed = whole.map_err(|_| wrong())?,
-            "--minutes" => options.lasts = Duration::from_secs_f64(60.0 * value.parse::<f64>().map_err(|_| wrong())?.clamp(0.1, 1440.0)),
+            "--minutes" => {
+                options.lasts =
+                    Duration::from_secs_f64(60.0 * value.parse::<f64>().map_err(|_| wrong())?.clamp(0.1, 1440.0))
+            }
             "--vehicles" => options.vehicles = (whole.map_err(|_| wrong())? as usize).max(1),
             "--days" => options.days = (whole.map_err(|_| wrong())? as u32).max(1),
             _ => return Err(format!("unknown argument {name}\n{USAGE}")),

@@ -35,23 +35,38 @@ impl Ledger {
                 .bind(tenant.uuid())
                 .fetch_all(&mut db)
                 .await?;
-        let raw_samples = sqlx::query_scalar("SELECT coalesce(sum(samples), 0)::bigint FROM batch_ledger WHERE tenant_id = $1")
-            .bind(tenant.uuid())
-            .fetch_one(&mut db)
-            .await?;
+        let raw_samples =
+            sqlx::query_scalar("SELECT coalesce(sum(samples), 0)::bigint FROM batch_ledger WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .fetch_one(&mut db)
+                .await?;
         db.close().await?;
         Ok(Self {
-            batches: batches.into_iter().map(|(vehicle, id, samples)| ((vehicle, id), samples)).collect(),
-            letters: letters.into_iter().map(|(id, reason)| (id.unwrap_or_default(), reason)).collect(),
+            batches: batches
+                .into_iter()
+                .map(|(vehicle, id, samples)| ((vehicle, id), samples))
+                .collect(),
+            letters: letters
+                .into_iter()
+                .map(|(id, reason)| (id.unwrap_or_default(), reason))
+                .collect(),
             raw_samples,
         })
     }
 
     /// Every batch that was to land has landed.
     pub fn check(&self, load: &Load) -> Result<()> {
-        let wanted: BTreeSet<&(String, String)> = load.senders.iter().flatten().filter_map(|m| m.lands.as_ref()).collect();
-        let lost: Vec<_> = wanted.iter().filter(|key| !self.batches.contains_key(key)).take(10).collect();
-        ensure!(lost.is_empty(), "batches that were taken and are not in the ledger: {lost:?}");
+        let wanted: BTreeSet<&(String, String)> =
+            load.senders.iter().flatten().filter_map(|m| m.lands.as_ref()).collect();
+        let lost: Vec<_> = wanted
+            .iter()
+            .filter(|key| !self.batches.contains_key(key))
+            .take(10)
+            .collect();
+        ensure!(
+            lost.is_empty(),
+            "batches that were taken and are not in the ledger: {lost:?}"
+        );
         Ok(())
     }
 

@@ -11,11 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use tokio::{
-    process::Command,
-    sync::mpsc,
-    task::JoinHandle,
-};
+use tokio::{process::Command, sync::mpsc, task::JoinHandle};
 
 use crate::process::{odograph, signal};
 
@@ -42,7 +38,9 @@ pub struct Member {
 
 impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Member").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Member")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +76,12 @@ impl Member {
         let status = self.task.await.context("a supervisor")??;
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
         ensure!(!said.contains("panicked"), "{} panicked:\n{}", self.name, end_of(&said));
-        ensure!(status.success(), "{} ended with {status}:\n{}", self.name, end_of(&said));
+        ensure!(
+            status.success(),
+            "{} ended with {status}:\n{}",
+            self.name,
+            end_of(&said)
+        );
         Ok(())
     }
 
@@ -105,7 +108,9 @@ async fn supervise(
 ) -> Result<ExitStatus> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     loop {
-        let mut child = command(&arguments, &environment, &log)?.spawn().context("a process of odograph")?;
+        let mut child = command(&arguments, &environment, &log)?
+            .spawn()
+            .context("a process of odograph")?;
         tokio::select! {
             ended = child.wait() => {
                 ended?;

@@ -85,7 +85,9 @@ fn sent_by(vehicle: &GeneratedVehicle, rng: &mut ChaCha8Rng) -> Vec<Message> {
 
 /// What is wrong must neither be used nor harm its neighbours.
 fn bad(vehicle: &str, id: &str, body: &[u8], rng: &mut ChaCha8Rng) -> Vec<Message> {
-    let Ok(batch) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let Ok(batch) = serde_json::from_slice::<Value>(body) else {
+        return Vec::new();
+    };
     let edited = |id: String, edit: &dyn Fn(&mut Value)| {
         let mut batch = batch.clone();
         batch["batch_id"] = Value::from(id);
@@ -98,7 +100,9 @@ fn bad(vehicle: &str, id: &str, body: &[u8], rng: &mut ChaCha8Rng) -> Vec<Messag
         1 => vec![refused(edited(format!("{id}-unknown"), &|batch| {
             batch["vehicle"] = Value::from("chaos-nobody");
         }))],
-        2 => vec![refused(edited(format!("{id}-schema"), &|batch| batch["schema"] = Value::from(7)))],
+        2 => vec![refused(edited(format!("{id}-schema"), &|batch| {
+            batch["schema"] = Value::from(7)
+        }))],
         3 => {
             // Refused sample by sample: one lies beyond the pole, one has a speed that is none.
             let id = format!("{id}-polar");
@@ -132,7 +136,10 @@ fn bad(vehicle: &str, id: &str, body: &[u8], rng: &mut ChaCha8Rng) -> Vec<Messag
             let lands = Some((vehicle.to_owned(), id.clone()));
             [holding(|_| 0), holding(|count| count - 1)]
                 .into_iter()
-                .map(|body| Message { lands: lands.clone(), body })
+                .map(|body| Message {
+                    lands: lands.clone(),
+                    body,
+                })
                 .collect()
         }
     }

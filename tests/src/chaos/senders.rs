@@ -102,7 +102,9 @@ impl Post {
 
     /// Whether the answer stands.
     async fn attempt(&self, message: &Message) -> Result<bool> {
-        let Some(token) = self.token().await else { return Ok(false) };
+        let Some(token) = self.token().await else {
+            return Ok(false);
+        };
         self.tally.posts.fetch_add(1, Ordering::Relaxed);
         let asked = Instant::now();
         let answer = self
@@ -129,7 +131,11 @@ impl Post {
             StatusCode::ACCEPTED => {
                 let told: Value = serde_json::from_str(&text)?;
                 let id = told["message_id"].as_str().context("a message's id")?.parse()?;
-                self.tally.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                self.tally
+                    .accepted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(id);
                 Ok(true)
             }
             StatusCode::UNAUTHORIZED => {
@@ -176,7 +182,10 @@ impl Post {
             .ok()?;
         let told: Value = answer.json().await.ok()?;
         let token = told["access_token"].as_str()?.to_owned();
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token);
+        self.token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&token);
         Some(token)
     }
 }

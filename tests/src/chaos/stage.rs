@@ -99,7 +99,12 @@ impl Stage {
     /// Waits until every message that was answered with 202 is settled, derives what still waits for silence, and looks at
     /// what came of it all.
     async fn ended(&self, load: &Load, tenant: TenantId, post: &Arc<Post>) -> Result<Ended> {
-        let accepted = post.tally.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let accepted = post
+            .tally
+            .accepted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let began = Instant::now();
         let settled = loop {
             let settled = Settled::of(&self.database_url, tenant, &accepted).await?;
@@ -153,7 +158,11 @@ impl Stage {
     pub async fn clear(self) -> Result<()> {
         for member in self.workers.into_iter().chain([self.api]) {
             if member.gave_up() > 0 {
-                println!("{} gave up {} times, and was started again", member.name, member.gave_up());
+                println!(
+                    "{} gave up {} times, and was started again",
+                    member.name,
+                    member.gave_up()
+                );
             }
             member.stop().await?;
         }

@@ -138,21 +138,37 @@ impl Scene {
 
     /// Until every batch has its outcome; then what came of it all.
     async fn results(&self, tenant: TenantId) -> Snapshot {
-        let samples: u64 = self.fleet.iter().flat_map(|v| &v.batches).map(|b| b.samples.len() as u64).sum();
+        let samples: u64 = self
+            .fleet
+            .iter()
+            .flat_map(|v| &v.batches)
+            .map(|b| b.samples.len() as u64)
+            .sum();
         let began = Instant::now();
         while self.platform.outcomes(tenant).await.received < samples {
-            assert!(began.elapsed() < Duration::from_secs(120), "{:?}", self.platform.outcomes(tenant).await);
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "{:?}",
+                self.platform.outcomes(tenant).await
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.platform.derive(tenant).await;
         let outcomes = self.platform.outcomes(tenant).await;
         assert!(outcomes.balances(), "{outcomes:?}");
-        assert_eq!((outcomes.accepted, outcomes.rejected_total()), (samples, 0), "{outcomes:?}");
+        assert_eq!(
+            (outcomes.accepted, outcomes.rejected_total()),
+            (samples, 0),
+            "{outcomes:?}"
+        );
         self.platform.snapshot(tenant).await
     }
 
     async fn cli(&self, arguments: &[&str]) -> String {
-        run(odograph(arguments).envs(self.platform.environment())).await.succeeded().out
+        run(odograph(arguments).envs(self.platform.environment()))
+            .await
+            .succeeded()
+            .out
     }
 
     /// Changes the number when this share is sent, and waits until the generation before is gone.
@@ -166,8 +182,22 @@ impl Scene {
 
     async fn worked_off(&self) {
         let began = Instant::now();
-        while self.platform.parts.store.generations().all().await.expect("generations").len() > 1 {
-            assert!(began.elapsed() < Duration::from_secs(60), "{}", "the old queues are not worked off");
+        while self
+            .platform
+            .parts
+            .store
+            .generations()
+            .all()
+            .await
+            .expect("generations")
+            .len()
+            > 1
+        {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{}",
+                "the old queues are not worked off"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -188,13 +218,20 @@ async fn repartitioned_under_load(queue: Queue) {
     platform.as_superuser(watch_commits).await;
     let fleet = fleet();
     let batches = fleet.iter().map(|vehicle| vehicle.batches.len()).sum();
-    let mut scene = Scene { platform, fleet, batches };
+    let mut scene = Scene {
+        platform,
+        fleet,
+        batches,
+    };
     let environment = scene.platform.environment();
     let folder = scene.platform.folder().to_owned();
     let member = |name: &str, role: &str| Member::start(name, &[role], &environment, &folder);
     let serving = member("api", "serve");
     scene.platform.parts.config.api.bind = ([127, 0, 0, 1], 0).into();
-    let apis = [scene.platform.serve().await, Api::at(&format!("http://127.0.0.1:{port}"))];
+    let apis = [
+        scene.platform.serve().await,
+        Api::at(&format!("http://127.0.0.1:{port}")),
+    ];
     let began = Instant::now();
     while reqwest::get(format!("{}/readyz", apis[1].url)).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(60), "{}", serving.said());

@@ -53,7 +53,10 @@ fn put_off(post: &Post) -> u64 {
 fn check(ended: &Ended, calm: &Ended) -> Result<()> {
     println!("disturbed: {}", ended.told());
     let tally = &ended.post.tally;
-    ensure!(tally.failed.load(Ordering::Relaxed) == 0, "an answer was neither yes, no nor later");
+    ensure!(
+        tally.failed.load(Ordering::Relaxed) == 0,
+        "an answer was neither yes, no nor later"
+    );
     ensure!(tally.slowest() < PROMPT, "an answer took {:?}", tally.slowest());
     calm.same(ended)
 }
@@ -121,7 +124,10 @@ impl SmallDisk {
         let folder = TempDir::with_prefix("odograph-disk-").expect("a temporary folder");
         let size = format!("size={megabytes}m,mode=755");
         let path = folder.path().display().to_string();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs", &path]).output().await;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs", &path])
+            .output()
+            .await;
         match mounted {
             Ok(output) if output.status.success() => Some(Self { folder }),
             _ => {
@@ -153,7 +159,10 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: a server that is being ended may still have files open there.
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.folder.path()).status();
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.folder.path())
+            .status();
     }
 }
 
@@ -179,8 +188,12 @@ async fn filled_up(stage: &mut Stage, disk: &SmallDisk) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_felt_by_the_senders_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mount(320).await else { return };
-    let Some(mut stage) = stage(Some(&disk.data())).await else { return };
+    let Some(disk) = SmallDisk::mount(320).await else {
+        return;
+    };
+    let Some(mut stage) = stage(Some(&disk.data())).await else {
+        return;
+    };
     if let Err(error) = filled_up(&mut stage, &disk).await {
         stage.tell_what_was_said();
         println!("--- PostgreSQL said at last\n{}", stage.postgres.log());
@@ -247,7 +260,12 @@ async fn a_tenant_that_floods_is_told_to_wait_and_others_are_not() {
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(post(&api, &other, &batch("car-1", "b-1", 1)).await.status, 202);
     // Nothing else is bounded by it.
-    assert_eq!(api.get(&one, "/v1/telemetry/messages/0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10").await.status, 404);
+    assert_eq!(
+        api.get(&one, "/v1/telemetry/messages/0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10")
+            .await
+            .status,
+        404
+    );
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(post(&api, &one, &batch("car-1", "b-11", 1)).await.status, 202);
     platform.work();
