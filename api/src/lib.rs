@@ -6,7 +6,9 @@
 
 pub mod access;
 pub mod auth;
+mod broker_auth;
 pub mod contract;
+mod door;
 mod extract;
 mod health;
 mod home;
@@ -26,6 +28,7 @@ pub use auth::{
     secret::{Randomness, RandomnessError, SecretError, hash_secret},
     token::{Grant, TokenError, TokenSigner},
 };
+pub use broker_auth::{BrokerAuth, BrokerNames, serve_broker_auth};
 pub use manners::intake::IntakeBounds;
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;

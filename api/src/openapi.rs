@@ -61,6 +61,8 @@ use crate::{
         crate::routes::document,
         v1::telemetry::send::handle,
         v1::telemetry::bulk::handle,
+        v1::telemetry::traccar::handle,
+        v1::telemetry::flespi::handle,
         v1::telemetry::status::handle,
         v1::vehicles::create::handle,
         v1::vehicles::list::handle,
@@ -74,6 +76,9 @@ use crate::{
         v1::devices::all::handle,
         v1::devices::get::handle,
         v1::devices::pair::handle,
+        v1::devices::credentials::create::handle,
+        v1::devices::credentials::list::handle,
+        v1::devices::credentials::revoke::handle,
         v1::devices::remove::handle,
         v1::transfers::create::handle,
         v1::transfers::list::handle,
@@ -363,7 +368,13 @@ fn can_answer(known: &access::Operation, operation: &Operation, status: &str) ->
         "413" | "415" => writes,
         "429" => matches!(
             known.id,
-            "send_batch" | "send_batches" | "resubmit_dead_letter" | "resubmit_dead_letters" | "issue_token"
+            "send_batch"
+                | "send_batches"
+                | "forward_traccar"
+                | "forward_flespi"
+                | "resubmit_dead_letter"
+                | "resubmit_dead_letters"
+                | "issue_token"
         ),
         "500" => protected || writes,
         _ => protected || matches!(known.id, "issue_token" | "get_readiness"),

@@ -95,6 +95,15 @@ fn people_and_vehicles(config: &mut ServiceConfig) {
         .service(web::resource("/v1/devices").route(web::get().to(devices::all::handle)))
         .service(web::resource("/v1/devices/{device}").route(web::get().to(devices::get::handle)))
         .service(web::resource("/v1/devices/{device}/pairings").route(web::post().to(devices::pair::handle)))
+        .service(
+            web::resource("/v1/devices/{device}/credentials")
+                .route(web::post().to(devices::credentials::create::handle))
+                .route(web::get().to(devices::credentials::list::handle)),
+        )
+        .service(
+            web::resource("/v1/devices/{device}/credentials/{credential}")
+                .route(web::delete().to(devices::credentials::revoke::handle)),
+        )
         .service(web::resource("/v1/devices/{device}/removal").route(web::post().to(devices::remove::handle)))
         .service(
             web::resource("/v1/drivers/{driver}/departure")
@@ -227,6 +236,8 @@ fn intake(config: &mut ServiceConfig) {
     config
         .service(web::resource("/v1/telemetry/batches").route(web::post().to(telemetry::send::handle)))
         .service(web::resource("/v1/telemetry/bulk").route(web::post().to(telemetry::bulk::handle)))
+        .service(web::resource("/v1/telemetry/traccar").route(web::post().to(telemetry::traccar::handle)))
+        .service(web::resource("/v1/telemetry/flespi").route(web::post().to(telemetry::flespi::handle)))
         .service(
             web::resource("/v1/telemetry/messages/{message_id}").route(web::get().to(telemetry::status::handle)),
         )

@@ -12,6 +12,7 @@ use crate::{
         throttle::Throttle,
         token::{Grant, TokenError, TokenSigner},
     },
+    door::Door,
     manners::intake::{Intake, IntakeBounds},
 };
 
@@ -73,6 +74,7 @@ pub struct ApiState {
     pub limits: ApiLimits,
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
+    pub(crate) door: Arc<Door>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
     pub(crate) intake: Intake,
@@ -125,6 +127,7 @@ impl ApiState {
             issuer,
         } = parts;
         Self {
+            door: Door::new(store.clone(), publisher.clone()),
             store,
             publisher,
             rater,

@@ -4,7 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::DriverId, sample::Sample, time::EventTime};
+use crate::{
+    id::DriverId,
+    protobuf::{self, batch, impact, put_bytes, put_double, put_doubles, put_varint},
+    sample::Sample,
+    time::EventTime,
+};
 
 /// The sender's name for a batch; with the vehicle it is the key of the dedup ledger. 1 to 128 visible characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +103,117 @@ pub struct Batch {
     pub gravity: Gravity,
     pub samples: Vec<Sample>,
     pub impacts: Vec<Impact>,
+}
+
+impl Batch {
+    /// As a message of `proto/telemetry.proto`.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64 + 256 * self.samples.len());
+        put_varint(batch::SCHEMA, 1, &mut out);
+        put_bytes(batch::BATCH_ID, self.batch_id.as_str().as_bytes(), &mut out);
+        let vehicle = Some(self.vehicle.as_str()).filter(|name| !name.is_empty());
+        for (tag, name) in [
+            (batch::VEHICLE, vehicle),
+            (batch::DEVICE, self.device.as_deref()),
+            (batch::DRIVER, self.driver.as_deref()),
+        ] {
+            if let Some(name) = name {
+                put_bytes(tag, name.as_bytes(), &mut out);
+            }
+        }
+        put_varint(batch::ACCEL_FRAME, self.accel_frame.number(), &mut out);
+        put_varint(batch::GRAVITY, self.gravity.number(), &mut out);
+        let mut message = Vec::new();
+        for sample in &self.samples {
+            message.clear();
+            sample.write_message(&mut message);
+            put_bytes(batch::SAMPLES, &message, &mut out);
+        }
+        for impact in &self.impacts {
+            message.clear();
+            impact.write_message(&mut message);
+            put_bytes(batch::IMPACTS, &message, &mut out);
+        }
+        out
+    }
+}
+
+impl Impact {
+    fn write_message(&self, out: &mut Vec<u8>) {
+        // The two's complement of a negative number, as protobuf has it.
+        put_varint(impact::TRIGGER_TS_MS, self.trigger_ts.millis() as u64, out);
+        put_double(impact::RATE_HZ, self.rate_hz, out);
+        put_double(impact::T0_MS, self.t0_ms, out);
+        put_doubles(impact::ACCEL_MS2, self.accel_ms2.as_flattened(), out);
+        if let Some(gyro_rads) = &self.gyro_rads {
+            put_doubles(impact::GYRO_RADS, gyro_rads.as_flattened(), out);
+        }
+    }
+}
+
+impl Sample {
+    /// Appends it as a message of `proto/telemetry.proto`.
+    pub fn write_message(&self, out: &mut Vec<u8>) {
+        use protobuf::sample::{DRIVER, EXTRA, TS_MS};
+
+        put_varint(TS_MS, self.ts.millis() as u64, out);
+        self.write_wire(out);
+        for (name, value) in &self.extra {
+            match (name.as_str(), value.as_str()) {
+                ("driver", Some(driver)) => put_bytes(DRIVER, driver.as_bytes(), out),
+                (name, text) => match text.and_then(|text| protobuf::unknown_bytes(name, text)) {
+                    // From a newer version: goes on as it came.
+                    Some(raw) => out.extend_from_slice(&raw),
+                    None => {
+                        let mut entry = Vec::new();
+                        put_bytes(1, name.as_bytes(), &mut entry);
+                        put_bytes(2, value.to_string().as_bytes(), &mut entry);
+                        put_bytes(EXTRA, &entry, out);
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl AccelFrame {
+    /// Its number in `proto/telemetry.proto`.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Vehicle => 1,
+            Self::Device => 2,
+            Self::Earth => 3,
+        }
+    }
+
+    /// 0 is not said, which is the default.
+    pub const fn of_number(number: u64) -> Option<Self> {
+        match number {
+            0 | 1 => Some(Self::Vehicle),
+            2 => Some(Self::Device),
+            3 => Some(Self::Earth),
+            _ => None,
+        }
+    }
+}
+
+impl Gravity {
+    /// Its number in `proto/telemetry.proto`.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Included => 1,
+            Self::Removed => 2,
+        }
+    }
+
+    /// 0 is not said, which is the default.
+    pub const fn of_number(number: u64) -> Option<Self> {
+        match number {
+            0 | 1 => Some(Self::Included),
+            2 => Some(Self::Removed),
+            _ => None,
+        }
+    }
 }
 
 /// A sample as it is kept: with what its batch said of it, so that the batch is not needed to read it.

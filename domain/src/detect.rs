@@ -33,5 +33,5 @@ pub trait Detector: Send + Sync {
 
     /// `state` is `Value::Null` at the vehicle's first step, and where a stored state no longer reads. `samples` are
     /// those of one accepted batch, in event-time order.
-    fn step(&self, state: &Value, samples: &[RawSample], settings: &TenantSettings) -> Step;
+    fn step(&self, state: &Value, samples: &[&RawSample], settings: &TenantSettings) -> Step;
 }

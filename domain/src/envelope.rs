@@ -93,7 +93,7 @@ pub struct Header {
     pub vehicle: Option<VehicleId>,
     /// The vehicle as the sender wrote it; empty where only the device says which it is of.
     pub vehicle_given: String,
-    /// The device of a message that names no vehicle.
+    /// The device of a message that names no vehicle, or whose credential it came by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceId>,
     pub received_at: ReceivedAt,

@@ -63,6 +63,8 @@ ids! {
     DriverId,
     VehicleId,
     DeviceId,
+    /// What a device logs in to the broker as.
+    DeviceCredentialId,
     AssignmentId,
     PairingId,
     TransferId,

@@ -192,6 +192,15 @@ pub struct VehicleState {
     pub last_received_at: Option<ReceivedAt>,
     /// By [`crate::detect::Detector::name`].
     pub detectors: BTreeMap<String, Value>,
+    /// The window of it that is open, of several the one due first.
+    pub open: Option<OpenWindow>,
+}
+
+/// When an open [`DirtyWindow`] is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenWindow {
+    pub due_at: DateTime<Utc>,
+    pub at_once: bool,
 }
 
 impl VehicleState {
@@ -201,6 +210,7 @@ impl VehicleState {
             watermark: None,
             last_received_at: None,
             detectors: BTreeMap::new(),
+            open: None,
         }
     }
 }
@@ -217,6 +227,9 @@ pub struct DirtyWindow {
     /// A trip has ended or late data came: do not wait for silence.
     pub at_once: bool,
     pub cause: Cause,
+    /// It is open: it stands for everything up to the vehicle's watermark, and unless it is due at once its timer starts anew
+    /// with each batch, to wait for this much silence in seconds.
+    pub open_s: Option<u32>,
 }
 
 impl DirtyWindow {
@@ -242,6 +255,7 @@ impl DirtyWindow {
             },
             at_once,
             cause: self.cause.merged(other.cause),
+            open_s: self.open_s.max(other.open_s),
             ..self
         }
     }

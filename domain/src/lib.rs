@@ -1,13 +1,17 @@
 //! The vocabulary of Odograph and its ports. No I/O, no clock, no randomness: both are arguments.
 
 pub mod batch;
+pub mod carrier;
 pub mod clock;
 pub mod correction;
 pub mod detect;
 pub mod device;
+pub mod encoding;
 pub mod envelope;
 pub mod event;
 pub mod features;
+pub mod forwarded;
+pub mod framing;
 pub mod id;
 pub mod intake;
 pub mod lease;
@@ -16,6 +20,7 @@ pub mod money;
 pub mod outcome;
 pub mod policy;
 pub mod pressure;
+pub mod protobuf;
 pub mod queue;
 pub mod rating;
 pub mod sample;

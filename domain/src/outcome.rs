@@ -78,6 +78,10 @@ named! {
         UnknownDevice = "unknown_device",
         /// Only its device says which vehicle it is of, and that was in none at any of its times.
         DeviceUnpaired = "device_unpaired",
+        /// It came by a credential that had been revoked, or may not send any more, by the time it was read.
+        SenderRevoked = "sender_revoked",
+        /// It came by a device's credential and says to be of another device, or of a vehicle that the device was never in.
+        ForeignDevice = "foreign_device",
         /// The same vehicle and batch id as before with other content.
         BatchConflict = "batch_conflict",
         /// Each attempt to process it failed.

@@ -12,7 +12,7 @@ use crate::{
     outcome::named,
 };
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// The queue cannot be reached or does not answer; trying again may help.
     #[error("the queue is unavailable: {0}")]
@@ -115,9 +115,9 @@ impl Room {
         }
     }
 
-    /// Whether the next message of a lane still goes in. The first always does, however much it weighs, and so does the first
-    /// of the bulk lane while there is any room: neither may starve.
-    pub fn admits(&mut self, lane: Lane, weight: usize) -> bool {
+    /// Whether what comes next in a lane, so many messages that travel together, still goes in. The first always does, however
+    /// much it weighs, and so does the first of the bulk lane while there is any room: neither may starve.
+    pub fn admits(&mut self, lane: Lane, messages: usize, weight: usize) -> bool {
         if self.messages == 0 {
             return false;
         }
@@ -132,7 +132,7 @@ impl Room {
         if lane == Lane::Bulk {
             self.bulk = Some(self.bulk.unwrap_or(self.portion.bulk_bytes).saturating_sub(weight));
         }
-        self.messages -= 1;
+        self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(weight);
         self.empty = false;
         true
@@ -183,11 +183,13 @@ pub trait Queue: Publisher {
 
 #[async_trait]
 pub trait Consumer: Send {
-    /// Up to `max` messages and a [`Portion`] of bytes, the urgent lane first, then live, then bulk; waits up to `wait` for the
-    /// first. What was received before and not yet acknowledged does not come again from the same consumer.
+    /// Up to `max` messages (and those that travelled with the last of them) and a [`Portion`] of bytes, the urgent lane first, then
+    /// live, then bulk; waits up to `wait` for the first. What was received before and not yet acknowledged does not come again
+    /// from the same consumer.
     async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 
-    /// After the commit: these never come again.
+    /// After the commit: these never come again, once all that travelled with them are acknowledged too (envelopes that were
+    /// published together may be one message, [`crate::carrier`]).
     async fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), QueueError>;
 
     /// Gives back what was received and not acknowledged, in order, and stops.
@@ -206,26 +208,26 @@ mod tests {
     #[test]
     fn a_portion_is_bounded_by_number_and_by_bytes_and_bulk_has_its_own_bound() {
         let mut room = Room::new(PORTION, 4);
-        assert!(room.admits(Lane::Live, 60));
-        assert!(!room.admits(Lane::Live, 50));
-        assert!(room.admits(Lane::Bulk, 10));
-        assert!(!room.admits(Lane::Bulk, 25));
-        assert!(room.admits(Lane::Bulk, 20));
-        assert!(!room.admits(Lane::Bulk, 1), "30 bytes of bulk are in it");
-        assert!(room.admits(Lane::Live, 10));
-        assert!(!room.admits(Lane::Live, 0), "four messages are in it");
+        assert!(room.admits(Lane::Live, 1, 60));
+        assert!(!room.admits(Lane::Live, 1, 50));
+        assert!(room.admits(Lane::Bulk, 1, 10));
+        assert!(!room.admits(Lane::Bulk, 1, 25));
+        assert!(room.admits(Lane::Bulk, 1, 20));
+        assert!(!room.admits(Lane::Bulk, 1, 1), "30 bytes of bulk are in it");
+        assert!(room.admits(Lane::Live, 1, 10));
+        assert!(!room.admits(Lane::Live, 1, 0), "four messages are in it");
     }
 
     #[test]
     fn what_is_too_large_goes_alone_and_bulk_is_never_starved() {
         let mut room = Room::new(PORTION, 10);
-        assert!(room.admits(Lane::Urgent, 1_000));
-        assert!(!room.admits(Lane::Live, 1));
-        assert!(!room.admits(Lane::Bulk, 1));
+        assert!(room.admits(Lane::Urgent, 1, 1_000));
+        assert!(!room.admits(Lane::Live, 1, 1));
+        assert!(!room.admits(Lane::Bulk, 1, 1));
         let mut room = Room::new(PORTION, 10);
-        assert!(room.admits(Lane::Live, 99));
-        assert!(room.admits(Lane::Bulk, 5_000));
-        assert!(!room.admits(Lane::Bulk, 1));
-        assert!(!Room::new(PORTION, 0).admits(Lane::Live, 1));
+        assert!(room.admits(Lane::Live, 1, 99));
+        assert!(room.admits(Lane::Bulk, 1, 5_000));
+        assert!(!room.admits(Lane::Bulk, 1, 1));
+        assert!(!Room::new(PORTION, 0).admits(Lane::Live, 1, 1));
     }
 }

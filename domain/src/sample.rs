@@ -3,17 +3,19 @@
 //! The table below is the single list of fields: JSON decoding, CSV columns, the raw block format and what a product
 //! may keep all follow it. A field that is absent or empty is unknown, never zero.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+mod read;
+mod value;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor},
-    ser::SerializeMap,
-};
+use serde::{Deserialize, Serialize, Serializer, de::MapAccess, ser::SerializeMap};
 use serde_json::Value;
 
-use crate::time::EventTime;
+use self::{read::Slot, value::wrong};
+use crate::{protobuf::Wire, time::EventTime};
+
+pub use self::value::{FieldValue, Quantity};
 
 /// What a field tells, and so who may keep it. See [`Sample::retain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,146 +45,8 @@ pub struct Field {
     pub unit: &'static str,
     pub class: DataClass,
     pub kind: FieldKind,
-}
-
-/// A type a field can have: how it reads from JSON and from a CSV cell.
-pub trait FieldValue: Sized + Serialize {
-    const KIND: FieldKind;
-    /// What was wanted, in the words of an error message.
-    const WANTED: &'static str;
-
-    fn from_json(value: &Value) -> Option<Self>;
-    fn from_text(text: &str) -> Option<Self>;
-    fn to_quantity(&self) -> Quantity;
-    /// `None` where the quantity is of another kind.
-    fn from_quantity(quantity: Quantity) -> Option<Self>;
-}
-
-/// A known field's value, whatever its kind: for what goes through all fields alike, such as the raw block format.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Quantity {
-    Number(f64),
-    Flag(bool),
-    Wheels([f64; 4]),
-    Codes(Vec<String>),
-}
-
-impl FieldValue for f64 {
-    const KIND: FieldKind = FieldKind::Number;
-    const WANTED: &'static str = "a number";
-
-    fn from_json(value: &Value) -> Option<Self> {
-        value.as_f64()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-
-    fn to_quantity(&self) -> Quantity {
-        Quantity::Number(*self)
-    }
-
-    fn from_quantity(quantity: Quantity) -> Option<Self> {
-        match quantity {
-            Quantity::Number(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-impl FieldValue for bool {
-    const KIND: FieldKind = FieldKind::Flag;
-    const WANTED: &'static str = "true or false (or 1 or 0)";
-
-    fn from_json(value: &Value) -> Option<Self> {
-        match value {
-            Value::Bool(flag) => Some(*flag),
-            Value::Number(n) if n.as_f64() == Some(0.0) => Some(false),
-            Value::Number(n) if n.as_f64() == Some(1.0) => Some(true),
-            _ => None,
-        }
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        match text {
-            "1" | "1.0" | "true" | "True" | "TRUE" => Some(true),
-            "0" | "0.0" | "false" | "False" | "FALSE" => Some(false),
-            _ => None,
-        }
-    }
-
-    fn to_quantity(&self) -> Quantity {
-        Quantity::Flag(*self)
-    }
-
-    fn from_quantity(quantity: Quantity) -> Option<Self> {
-        match quantity {
-            Quantity::Flag(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-impl FieldValue for [f64; 4] {
-    const KIND: FieldKind = FieldKind::Wheels;
-    const WANTED: &'static str = "four numbers";
-
-    fn from_json(value: &Value) -> Option<Self> {
-        let wheels: Vec<f64> = value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
-        wheels.try_into().ok()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let wheels: Vec<f64> = list(text).map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-        wheels.try_into().ok()
-    }
-
-    fn to_quantity(&self) -> Quantity {
-        Quantity::Wheels(*self)
-    }
-
-    fn from_quantity(quantity: Quantity) -> Option<Self> {
-        match quantity {
-            Quantity::Wheels(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-impl FieldValue for Vec<String> {
-    const KIND: FieldKind = FieldKind::Codes;
-    const WANTED: &'static str = "a list of trouble codes";
-
-    fn from_json(value: &Value) -> Option<Self> {
-        value
-            .as_array()?
-            .iter()
-            .map(|code| code.as_str().map(str::to_owned))
-            .collect()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        Some(list(text).map(str::to_owned).collect())
-    }
-
-    fn to_quantity(&self) -> Quantity {
-        Quantity::Codes(self.clone())
-    }
-
-    fn from_quantity(quantity: Quantity) -> Option<Self> {
-        match quantity {
-            Quantity::Codes(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-/// A list in a CSV cell: values apart by spaces or semicolons, brackets optional.
-fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.trim_matches(['[', ']'])
-        .split([' ', ';'])
-        .filter(|part| !part.is_empty())
+    /// Its number in `proto/telemetry.proto`; `ts` has 1. Content hashes are taken over it too, so it never changes.
+    pub tag: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -200,7 +64,7 @@ pub enum FieldError {
 }
 
 macro_rules! sample {
-    ($($name:ident: $type:ty, $unit:literal, $class:ident;)*) => {
+    ($($name:ident: $type:ty, $unit:literal, $class:ident, $tag:literal;)*) => {
         /// One sample of a vehicle. Units are in the names and in [`FIELDS`].
         #[derive(Debug, Clone, PartialEq)]
         pub struct Sample {
@@ -212,7 +76,7 @@ macro_rules! sample {
 
         /// Every field but `ts`, in the order of the canonical table.
         pub const FIELDS: &[Field] = &[
-            $(Field { name: stringify!($name), unit: $unit, class: DataClass::$class, kind: <$type as FieldValue>::KIND },)*
+            $(Field { name: stringify!($name), unit: $unit, class: DataClass::$class, kind: <$type as FieldValue>::KIND, tag: $tag },)*
         ];
 
         impl Sample {
@@ -227,11 +91,7 @@ macro_rules! sample {
                     $(stringify!($name) => {
                         self.$name = match &value {
                             Value::Null => None,
-                            given => Some(<$type>::from_json(given).ok_or_else(|| FieldError::Value {
-                                name: name.to_owned(),
-                                wanted: <$type as FieldValue>::WANTED,
-                                got: short(&given.to_string()),
-                            })?),
+                            given => Some(<$type>::from_json(given).ok_or_else(|| wrong::<$type>(name, given))?),
                         };
                     })*
                     _ => {
@@ -282,6 +142,34 @@ macro_rules! sample {
                 debug_assert_eq!(place, FIELDS.len());
             }
 
+            /// Sets a known field from one occurrence of it in a protobuf message; `Ok(false)` where the tag is of none.
+            #[inline]
+            pub fn merge_wire(&mut self, tag: u32, value: Wire<'_>) -> Result<bool, FieldError> {
+                let (read, name, wanted) = match tag {
+                    $($tag => (<$type>::merge_wire(&mut self.$name, value), stringify!($name), <$type as FieldValue>::WANTED),)*
+                    _ => return Ok(false),
+                };
+                if read {
+                    return Ok(true);
+                }
+                Err(FieldError::Value { name: name.to_owned(), wanted, got: value.kind().to_owned() })
+            }
+
+            /// Appends every known field but `ts` in the form of `proto/telemetry.proto`.
+            pub fn write_wire(&self, out: &mut Vec<u8>) {
+                $(if let Some(value) = &self.$name {
+                    value.write_wire($tag, out);
+                })*
+            }
+
+            /// Reads the value of a known field where it lies in a text.
+            fn read_known<'de, A: MapAccess<'de>>(&mut self, known: Known, map: &mut A) -> Result<(), A::Error> {
+                match known {
+                    $(Known::$name => self.$name = map.next_value_seed(Slot::<$type>::of(stringify!($name)))?,)*
+                }
+                Ok(())
+            }
+
             /// Sets every field to what is given for its place in [`FIELDS`]; of another kind than the field's is unknown.
             pub fn set_quantities(&mut self, mut give: impl FnMut(usize) -> Option<Quantity>) {
                 let mut place = 0;
@@ -314,6 +202,17 @@ macro_rules! sample {
             }
         }
 
+        /// The known fields by name.
+        #[derive(Clone, Copy)]
+        #[allow(non_camel_case_types, reason = "named as the fields are")]
+        enum Known {
+            $($name,)*
+        }
+
+        impl Known {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+
         impl Serialize for Sample {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
@@ -331,40 +230,40 @@ macro_rules! sample {
 }
 
 sample! {
-    lat: f64, "degrees WGS 84", Mileage;
-    lon: f64, "degrees WGS 84", Mileage;
-    hdop: f64, "1", Mileage;
-    accuracy_m: f64, "m", Mileage;
-    speed_kmh: f64, "km/h", Mileage;
-    heading_deg: f64, "degrees, 0 north, clockwise", Behaviour;
-    altitude_m: f64, "m", Mileage;
-    odometer_km: f64, "km", Mileage;
-    engine_hours: f64, "h", Vehicle;
-    ignition: bool, "", Mileage;
-    belt: bool, "", Behaviour;
-    doors_open: bool, "", Vehicle;
-    lights_on: bool, "", Behaviour;
-    external_power: bool, "", Vehicle;
-    accel_x_ms2: f64, "m/s²", Behaviour;
-    accel_y_ms2: f64, "m/s²", Behaviour;
-    accel_z_ms2: f64, "m/s²", Behaviour;
-    gyro_x_rads: f64, "rad/s", Behaviour;
-    gyro_y_rads: f64, "rad/s", Behaviour;
-    gyro_z_rads: f64, "rad/s", Behaviour;
-    brake_pct: f64, "%", Behaviour;
-    throttle_pct: f64, "%", Behaviour;
-    engine_rpm: f64, "rpm", Behaviour;
-    coolant_c: f64, "°C", Vehicle;
-    battery_v: f64, "V", Vehicle;
-    fuel_pct: f64, "%", Vehicle;
-    tyre_kpa: [f64; 4], "kPa", Vehicle;
-    rssi_dbm: f64, "dBm", Vehicle;
-    satellites: f64, "1", Mileage;
-    speed_limit_kmh: f64, "km/h", Behaviour;
-    phone_in_use: bool, "", Behaviour;
-    airbag: bool, "", Vehicle;
-    ecall: bool, "", Vehicle;
-    dtc: Vec<String>, "SAE J2012", Vehicle;
+    lat: f64, "degrees WGS 84", Mileage, 2;
+    lon: f64, "degrees WGS 84", Mileage, 3;
+    hdop: f64, "1", Mileage, 13;
+    accuracy_m: f64, "m", Mileage, 16;
+    speed_kmh: f64, "km/h", Mileage, 4;
+    heading_deg: f64, "degrees, 0 north, clockwise", Behaviour, 5;
+    altitude_m: f64, "m", Mileage, 12;
+    odometer_km: f64, "km", Mileage, 14;
+    engine_hours: f64, "h", Vehicle, 24;
+    ignition: bool, "", Mileage, 15;
+    belt: bool, "", Behaviour, 27;
+    doors_open: bool, "", Vehicle, 28;
+    lights_on: bool, "", Behaviour, 29;
+    external_power: bool, "", Vehicle, 30;
+    accel_x_ms2: f64, "m/s²", Behaviour, 6;
+    accel_y_ms2: f64, "m/s²", Behaviour, 7;
+    accel_z_ms2: f64, "m/s²", Behaviour, 8;
+    gyro_x_rads: f64, "rad/s", Behaviour, 9;
+    gyro_y_rads: f64, "rad/s", Behaviour, 10;
+    gyro_z_rads: f64, "rad/s", Behaviour, 11;
+    brake_pct: f64, "%", Behaviour, 20;
+    throttle_pct: f64, "%", Behaviour, 19;
+    engine_rpm: f64, "rpm", Behaviour, 18;
+    coolant_c: f64, "°C", Vehicle, 23;
+    battery_v: f64, "V", Vehicle, 21;
+    fuel_pct: f64, "%", Vehicle, 22;
+    tyre_kpa: [f64; 4], "kPa", Vehicle, 34;
+    rssi_dbm: f64, "dBm", Vehicle, 26;
+    satellites: f64, "1", Mileage, 17;
+    speed_limit_kmh: f64, "km/h", Behaviour, 25;
+    phone_in_use: bool, "", Behaviour, 31;
+    airbag: bool, "", Vehicle, 32;
+    ecall: bool, "", Vehicle, 33;
+    dtc: Vec<String>, "SAE J2012", Vehicle, 35;
 }
 
 /// The value given, cut to what a message can bear.
@@ -378,74 +277,12 @@ fn short(given: &str) -> String {
 
 /// Reads an event time as RFC 3339.
 pub fn parse_ts(text: &str) -> Result<EventTime, FieldError> {
+    if let Some(ts) = read::plain_time(text) {
+        return Ok(ts);
+    }
     DateTime::parse_from_rfc3339(text.trim())
         .map(|at| EventTime::new(at.with_timezone(&Utc)))
         .map_err(|_| FieldError::Time(short(text)))
-}
-
-/// A field's name, taken from the text itself where it stands there as it is: one is read for every value.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field's name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sample {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SampleVisitor;
-
-        impl<'de> Visitor<'de> for SampleVisitor {
-            type Value = Sample;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a sample: an object with at least `ts`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sample, A::Error> {
-                let mut sample = Sample::at(EventTime::new(DateTime::UNIX_EPOCH));
-                let mut has_time = false;
-                while let Some(Name(name)) = map.next_key()? {
-                    let value: Value = map.next_value()?;
-                    if name == "ts" {
-                        let text = value
-                            .as_str()
-                            .ok_or_else(|| FieldError::Time(short(&value.to_string())));
-                        sample.ts = text.and_then(parse_ts).map_err(A::Error::custom)?;
-                        has_time = true;
-                    } else {
-                        sample.set_json(&name, value).map_err(A::Error::custom)?;
-                    }
-                }
-                if has_time {
-                    Ok(sample)
-                } else {
-                    Err(A::Error::custom(FieldError::NoTime))
-                }
-            }
-        }
-
-        deserializer.deserialize_map(SampleVisitor)
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What a product or a missing consent does not allow is gone before anything is stored, dead letters included.
 
 use odograph_domain::{
-    envelope::ContentEncoding,
+    encoding::unpack,
+    envelope::{ContentEncoding, ContentType, Header},
     sample::{DataClass, FIELDS, Sample, parse_ts},
     time::EventTime,
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::decode::unpack;
+use crate::decode::as_json;
 
 /// Fields of a batch that say nothing about how anybody drives.
 const ENVELOPE_FIELDS: &[&str] = &[
@@ -37,6 +38,18 @@ pub(crate) fn may_always_be_kept(field: &str) -> bool {
             .any(|known| known.name == field && known.class == DataClass::Mileage)
 }
 
+/// What a dead letter may keep of a refused message, by [`scrub`]. One that is protobuf is kept as the JSON batch it stands for, as
+/// far as it reads: what does not read is dropped, unless everything may be kept.
+pub fn scrub_message(header: &Header, payload: &[u8], allowed: &dyn Fn(Option<EventTime>) -> bool) -> Vec<u8> {
+    let encoding = header.content_encoding;
+    if header.content_type == ContentType::Protobuf
+        && let Ok(message) = unpack(payload, encoding, SCRUB_LIMIT)
+    {
+        return as_json(&message, allowed(None), &|sample| scrub_sample(sample, allowed));
+    }
+    scrub(payload, encoding, allowed)
+}
+
 /// What a dead letter may keep of a refused message. `allowed` says whether behaviour of that time may be kept; `None`
 /// stands for what has no readable time. Where it may throughout, the payload stays as it came (without its content
 /// encoding). Else JSON is written again with fields of the mileage class only, and of bytes that are not JSON only
@@ -47,7 +60,7 @@ pub fn scrub(payload: &[u8], encoding: ContentEncoding, allowed: &dyn Fn(Option<
         return if allowed(None) { payload.to_vec() } else { Vec::new() };
     };
     if allowed(None) {
-        return bytes;
+        return bytes.into_owned();
     }
     match serde_json::from_slice::<Map<String, Value>>(&bytes) {
         Ok(batch) => serde_json::to_vec(&scrub_batch(batch, allowed)).unwrap_or_default(),
@@ -139,7 +152,14 @@ fn scalar(text: &str, time: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use odograph_domain::{
+        envelope::{Lane, Source},
+        id::{MessageId, TenantId},
+        protobuf,
+        time::ReceivedAt,
+    };
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -170,6 +190,62 @@ mod tests {
         );
         assert_eq!(scrubbed("accel_x_ms2=-9.81"), "");
         assert_eq!(scrub(&[0x1f, 0x8b, 9, 9], ContentEncoding::Gzip, NEVER), b"");
+    }
+
+    fn header(content_type: ContentType, content_encoding: ContentEncoding) -> Header {
+        Header {
+            message_id: MessageId::from_uuid(Uuid::nil()),
+            tenant: TenantId::from_uuid(Uuid::nil()),
+            client: None,
+            source: Source::Http,
+            lane: Lane::Live,
+            vehicle: None,
+            vehicle_given: "v".into(),
+            device: None,
+            received_at: ReceivedAt::from_millis(1_770_000_000_000).unwrap(),
+            content_type,
+            content_encoding,
+            traceparent: None,
+            resubmission_of: None,
+            extra: Map::new(),
+        }
+    }
+
+    #[test]
+    fn of_protobuf_a_json_batch_is_kept_as_far_as_it_reads() {
+        let sample = r#"{"ts":"2026-01-31T07:15:00Z","lat":1.5,"accel_x_ms2":-777.25,"new":777.25}"#;
+        let mut batch = Vec::new();
+        protobuf::put_varint(protobuf::batch::SCHEMA, 1, &mut batch);
+        protobuf::put_bytes(protobuf::batch::BATCH_ID, b"b", &mut batch);
+        let mut message = Vec::new();
+        serde_json::from_str::<Sample>(sample)
+            .unwrap()
+            .write_message(&mut message);
+        protobuf::put_double(700, -777.25, &mut message);
+        protobuf::put_bytes(protobuf::batch::SAMPLES, &message, &mut batch);
+        protobuf::put_bytes(protobuf::batch::IMPACTS, &message, &mut batch);
+        protobuf::put_double(900, -777.25, &mut batch);
+        batch.extend_from_slice(&message[..5]);
+        let header = header(ContentType::Protobuf, ContentEncoding::Identity);
+        let kept: Value = serde_json::from_slice(&scrub_message(&header, &batch, NEVER)).unwrap();
+        let samples = serde_json::json!([{ "ts": "2026-01-31T07:15:00.000Z", "lat": 1.5 }]);
+        assert_eq!((&kept["batch_id"], &kept["samples"]), (&Value::from("b"), &samples));
+        assert!(
+            !kept.to_string().contains("777") && !kept.to_string().contains("protobuf"),
+            "{kept}"
+        );
+        // Where everything may be kept, nothing is lost, what does not read included.
+        let kept: Value = serde_json::from_slice(&scrub_message(&header, &batch, &|_| true)).unwrap();
+        assert_eq!(
+            (&kept["samples"][0]["new"], kept["protobuf"].is_string()),
+            (&Value::from(777.25), true)
+        );
+        assert!(kept["protobuf:900"].is_string() && kept["samples"][0]["protobuf:700"].is_string());
+        let packed = Header {
+            content_encoding: ContentEncoding::Zstd,
+            ..header
+        };
+        assert_eq!(scrub_message(&packed, b"no zstd", NEVER), b"");
     }
 
     #[test]

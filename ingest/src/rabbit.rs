@@ -9,6 +9,7 @@
 mod backoff;
 mod consumer;
 mod inbox;
+mod intake;
 mod link;
 mod probe;
 mod publisher;
@@ -30,6 +31,7 @@ use odograph_domain::{
     queue::{Consumer, Generation, Portion, Publisher, Queue, QueueError},
 };
 
+pub use self::intake::{Arrived, IntakeConsumer, IntakeReceipt};
 use self::{
     consumer::RabbitConsumer,
     link::Link,
@@ -63,12 +65,15 @@ pub struct RabbitOptions {
     pub portion: Portion,
     /// Messages that may wait in a lane before those who publish are told to slow down; 0 for no bound.
     pub max_ready: u64,
+    /// Whether there are intake queues too, for senders that log in to the broker themselves.
+    pub intake: bool,
 }
 
 impl RabbitOptions {
     pub const DEFAULT_PREFIX: &str = "odograph";
 
-    /// The options for a broker, the rest as it is by default: 8 partitions, generation 1, 256 messages ahead.
+    /// The options for a broker, the rest as it is by default: 8 partitions, generation 1, 256 messages ahead, no
+    /// intake.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -79,6 +84,7 @@ impl RabbitOptions {
             bulk_prefetch: 32,
             portion: Portion::default(),
             max_ready: 0,
+            intake: false,
         }
     }
 

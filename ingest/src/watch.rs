@@ -7,7 +7,7 @@ use odograph_domain::{
     batch::RawSample,
     correction::{Cause, Why},
     detect::{Detector, Finding, Step},
-    intake::{DirtyWindow, NewBatch, VehicleState},
+    intake::{DirtyWindow, NewBatch, OpenWindow, VehicleState},
     sample::Sample,
     settings::TenantSettings,
     time::{EventTime, Window},
@@ -46,7 +46,7 @@ impl Detector for TripWatch {
         "trip_watch"
     }
 
-    fn step(&self, state: &Value, samples: &[RawSample], settings: &TenantSettings) -> Step {
+    fn step(&self, state: &Value, samples: &[&RawSample], settings: &TenantSettings) -> Step {
         let mut hints = Hints::read(state);
         let mut findings = Vec::new();
         let seen_until = hints.last_ms;
@@ -150,12 +150,7 @@ pub fn advance(
     now: DateTime<Utc>,
 ) -> (VehicleState, Vec<DirtyWindow>) {
     state.last_received_at = state.last_received_at.max(Some(batch.received_at));
-    let mut samples: Vec<RawSample> = batch
-        .samples
-        .iter()
-        .flat_map(|(_, of_subject)| of_subject)
-        .cloned()
-        .collect();
+    let mut samples: Vec<&RawSample> = batch.samples.iter().flat_map(|(_, of_subject)| of_subject).collect();
     samples.sort_by_key(|raw| raw.sample.ts);
     let Some(last) = samples.last() else {
         return (state, Vec::new());
@@ -203,6 +198,12 @@ pub fn advance(
         (false, true) => (batch.received_at.utc() + PARKED, true),
         (false, false) => (silence, false),
     };
+    let due = OpenWindow { due_at, at_once };
+    if stands_for(state.open, due) {
+        windows.retain(|(_, why)| *why == Why::LateData);
+    } else if windows.iter().any(|(_, why)| *why == Why::NewData) {
+        state.open = Some(due);
+    }
     let dirty = windows.into_iter().map(|(window, why)| DirtyWindow {
         tenant: batch.key.tenant,
         vehicle: batch.key.vehicle,
@@ -210,12 +211,23 @@ pub fn advance(
         due_at,
         at_once,
         cause: Cause::of(why),
+        open_s: (why == Why::NewData).then_some(settings.trip.gap_s),
     });
     let mut merged = DirtyWindow::merge_near(dirty.collect());
     for dirty in &mut merged {
         dirty.cause.batches = 1;
     }
     (state, merged)
+}
+
+/// Whether new data that makes a window due then need not be told of: one is open, and due early enough.
+fn stands_for(open: Option<OpenWindow>, due: OpenWindow) -> bool {
+    open.is_some_and(|open| match (open.at_once, due.at_once) {
+        // A timer is pushed on by itself.
+        (false, false) => true,
+        (true, _) => open.due_at <= due.due_at,
+        (false, true) => false,
+    })
 }
 
 /// The stretches that times in order lie in, parted where [`DirtyWindow::NEAR`] parts them.
@@ -275,7 +287,13 @@ mod tests {
         }
     }
 
-    fn accept(state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
+    /// As if all that was dirty before had been derived.
+    fn accept(mut state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
+        state.open = None;
+        accept_beside(state, batch)
+    }
+
+    fn accept_beside(state: VehicleState, batch: &NewBatch) -> (VehicleState, Vec<DirtyWindow>) {
         let now = EventTime::from_millis(START_MS + 6_000_000).unwrap().utc();
         advance(state, batch, &TenantSettings::default(), &[Box::new(TripWatch)], now)
     }
@@ -335,6 +353,23 @@ mod tests {
         assert_eq!(dirty.window.from, dirty.window.to);
         assert_eq!((dirty.cause.why, dirty.cause.batches), ([Why::LateData].into(), 1));
         assert_eq!(state.watermark.unwrap().millis(), START_MS + 499_000);
+    }
+
+    #[test]
+    fn while_a_trip_goes_on_its_window_is_told_of_once() {
+        let drive = |from: i64| batch((from..from + 60).map(|s| (s, 50.0)));
+        let (state, dirty) = accept(VehicleState::new(VehicleId::from_uuid(Uuid::nil())), &drive(0));
+        assert_eq!(only(dirty).open_s, Some(300));
+        let (state, dirty) = accept_beside(state, &drive(60));
+        assert_eq!(dirty, []);
+        // Late data is its own matter, and so is the end.
+        let (state, dirty) = accept_beside(state, &batch([(30, 51.0)]));
+        let late = only(dirty);
+        assert_eq!((late.cause.why, late.open_s), ([Why::LateData].into(), None));
+        let (state, dirty) = accept_beside(state, &batch((120..480).map(|s| (s, 0.0))));
+        assert!(only(dirty).at_once);
+        let (_, dirty) = accept_beside(state, &batch((480..500).map(|s| (s, 0.0))));
+        assert_eq!(dirty, [], "it is due at once already");
     }
 
     #[test]

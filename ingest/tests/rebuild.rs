@@ -176,15 +176,27 @@ impl Platform {
         };
         let (state, dirty) = advance(self.state.clone(), &batch, &self.settings, &self.detectors, now);
         self.state = state;
-        self.dirty = DirtyWindow::merge_near(self.dirty.drain(..).chain(dirty).collect());
+        let known = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|dirty| self.reaching(dirty));
+        self.dirty = DirtyWindow::merge_near(known.chain(dirty).collect());
         self.raw
             .extend(batch.samples.into_iter().flat_map(|(_, samples)| samples));
     }
 
+    /// An open window reaches as far as the data does.
+    fn reaching(&self, mut dirty: DirtyWindow) -> DirtyWindow {
+        if let (Some(_), Some(watermark)) = (dirty.open_s, self.state.watermark) {
+            dirty.window.to = dirty.window.to.max(watermark);
+        }
+        dirty
+    }
+
     fn derive(&mut self) {
         self.read.clear();
+        self.state.open = None;
         for dirty in std::mem::take(&mut self.dirty) {
-            self.rebuild(dirty.window);
+            self.rebuild(self.reaching(dirty).window);
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub queue: Queue,
+    pub intake: Intake,
+    pub broker_auth: BrokerAuth,
     pub keys: Keys,
     pub api: Api,
     pub worker: Worker,
@@ -49,6 +51,20 @@ pub struct Queue {
     pub prefetch: u16,
     pub bulk_prefetch: u16,
     pub max_ready: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intake {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerAuth {
+    pub bind: String,
+    pub key: String,
+    pub vhost: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -123,6 +139,15 @@ impl std::fmt::Debug for Queue {
     }
 }
 
+impl std::fmt::Debug for BrokerAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerAuth")
+            .field("bind", &self.bind)
+            .field("vhost", &self.vhost)
+            .finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keys").finish_non_exhaustive()
@@ -190,6 +215,11 @@ impl Config {
             "queue.url must begin with amqp:// or amqps://"
         );
         ensure!(
+            !self.intake.enabled || amqp,
+            "intake.enabled needs a broker: give queue.url"
+        );
+        self.broker_auth.check(self.intake.enabled)?;
+        ensure!(
             (1..=86_400).contains(&self.api.token_ttl_s),
             "api.token_ttl_s must be between 1 and 86400"
         );
@@ -224,6 +254,33 @@ impl Config {
 
     pub fn embedded(&self) -> bool {
         self.database.url.is_empty()
+    }
+}
+
+impl BrokerAuth {
+    /// Where the broker's questions are answered; `None` where they are not.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.bind.parse().ok()
+    }
+
+    fn check(&self, intake: bool) -> Result<()> {
+        const SHORTEST_KEY: usize = 16;
+        if self.bind.is_empty() {
+            return Ok(());
+        }
+        ensure!(
+            self.address().is_some(),
+            "broker_auth.bind: wanted an address and a port such as 127.0.0.1:8081, got {:?}",
+            self.bind
+        );
+        ensure!(
+            self.key.len() >= SHORTEST_KEY && self.key.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "broker_auth.key: wanted at least {SHORTEST_KEY} letters and digits, which stand in the addresses that the broker \
+             asks; openssl rand -hex 32 makes some"
+        );
+        // What is published where no queue is bound yet is confirmed and gone.
+        ensure!(intake, "broker_auth.bind lets senders in: set intake.enabled too");
+        Ok(())
     }
 }
 

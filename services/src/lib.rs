@@ -1,6 +1,7 @@
 //! What runs: the command line, the pipeline that composes the other crates, and the demo's fleet.
 
 pub mod bench;
+pub mod bridge;
 pub mod checklist;
 pub mod cli;
 pub mod config;

@@ -1,12 +1,14 @@
 //! The composition root: the only place that reads the wall clock and makes random numbers, and where the parts are
 //! put together from the configuration.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use odograph_api::{ApiParts, ApiState, IntakeBounds, Randomness, RandomnessError, TokenSigner};
+use odograph_api::{
+    ApiParts, ApiState, BrokerAuth, BrokerNames, IntakeBounds, Randomness, RandomnessError, TokenSigner,
+};
 use odograph_domain::{
     clock::Clock,
     envelope::Envelope,
@@ -75,6 +77,8 @@ pub struct Parts {
     pub store: Store,
     pub queue: Arc<dyn Queue>,
     pub publisher: Arc<dyn Publisher>,
+    /// The queue, where it is RabbitMQ.
+    pub rabbit: Option<RabbitQueue>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Of all that this process does.
@@ -210,7 +214,11 @@ impl Parts {
         if opened != Opened::ToMigrate {
             store.check().await.context("the database is not fit to work with")?;
         }
-        let (queue, following) = open_queue(&config, &store, opened).await?;
+        let Opening {
+            queue,
+            rabbit,
+            following,
+        } = open_queue(&config, &store, opened).await?;
         let publisher: Arc<dyn Publisher> = match &following {
             Some(following) => Arc::clone(following) as _,
             None => Arc::new(Direct(Arc::clone(&queue))),
@@ -220,6 +228,7 @@ impl Parts {
             store,
             queue,
             publisher,
+            rabbit,
             clock: Arc::new(System),
             ids: Arc::new(System),
             meter: Arc::default(),
@@ -266,6 +275,19 @@ impl Parts {
         Ok(state)
     }
 
+    /// What the broker's questions are answered by, and where; `None` where they are not.
+    pub fn broker_auth(&self) -> Option<(SocketAddr, BrokerAuth)> {
+        let config = &self.config.broker_auth;
+        let options = self.rabbit.as_ref()?.options();
+        let names = BrokerNames {
+            vhost: config.vhost.clone(),
+            intake_exchange: options.intake_exchange(),
+            topic_prefix: options.prefix.clone(),
+        };
+        let key = config.key.clone();
+        Some((config.address()?, BrokerAuth { key, names }))
+    }
+
     /// The key that signs tokens: from the file given, else made once and kept in the data folder.
     fn signer(&self) -> Result<TokenSigner> {
         let given = &self.config.keys.signing_key_file;
@@ -308,7 +330,7 @@ impl Parts {
     /// Closes the database, and stops it if it is ours. Call last.
     pub async fn close(self) -> Result<()> {
         self.publish_no_more().await;
-        drop((self.queue, self.publisher, self.following));
+        drop((self.queue, self.publisher, self.following, self.rabbit));
         self.store.close().await;
         #[cfg(feature = "embedded")]
         if let Some(embedded) = self.embedded.and_then(Arc::into_inner) {
@@ -340,11 +362,14 @@ impl Publisher for Direct {
     }
 }
 
-async fn open_queue(
-    config: &Config,
-    store: &Store,
-    opened: Opened,
-) -> Result<(Arc<dyn Queue>, Option<Arc<Following>>)> {
+/// The queue as a process uses it.
+struct Opening {
+    queue: Arc<dyn Queue>,
+    rabbit: Option<RabbitQueue>,
+    following: Option<Arc<Following>>,
+}
+
+async fn open_queue(config: &Config, store: &Store, opened: Opened) -> Result<Opening> {
     let first = Generation {
         number: config.queue.generation,
         partitions: config.queue.partitions,
@@ -354,17 +379,25 @@ async fn open_queue(
         Arc::new(queue.bounded(portion(config), config.queue.max_ready))
     };
     if opened != Opened::ToWork {
-        return Ok((table(first.partitions), None));
+        return Ok(Opening {
+            queue: table(first.partitions),
+            rabbit: None,
+            following: None,
+        });
     }
     let current = partitions::current(store, first)
         .await
         .context("how the queue is cut into partitions cannot be told")?;
-    let queue: Arc<dyn Queue> = if config.queue.url.is_empty() {
-        table(current.partitions)
+    let rabbit = if config.queue.url.is_empty() {
+        None
     } else {
         let options = rabbit_options(config).of(current);
         let connected = RabbitQueue::connect(options).await;
-        Arc::new(connected.context("RabbitMQ does not answer")?)
+        Some(connected.context("RabbitMQ does not answer")?)
+    };
+    let queue: Arc<dyn Queue> = match &rabbit {
+        Some(rabbit) => Arc::new(rabbit.clone()),
+        None => table(current.partitions),
     };
     // While this process has the embedded database, nobody else can change anything.
     let following = (!config.embedded()).then(|| {
@@ -376,7 +409,11 @@ async fn open_queue(
             id,
         ))
     });
-    Ok((queue, following))
+    Ok(Opening {
+        queue,
+        rabbit,
+        following,
+    })
 }
 
 fn portion(config: &Config) -> Portion {
@@ -397,6 +434,7 @@ pub fn rabbit_options(config: &Config) -> RabbitOptions {
         bulk_prefetch: config.queue.bulk_prefetch,
         portion: portion(config),
         max_ready: config.queue.max_ready,
+        intake: config.intake.enabled,
     }
 }
 

@@ -30,6 +30,37 @@ impl TenantStore {
     }
 }
 
+/// Two contexts of a vehicle that were read under the same version are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContextVersion {
+    /// Of `vehicle_context_version`; 0 where nothing of the vehicle was ever filed.
+    pub(crate) version: i64,
+    /// Which version of its row the tenant's settings are of.
+    pub(crate) settings: String,
+}
+
+pub(crate) async fn context_version(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    vehicle: VehicleId,
+) -> Result<ContextVersion> {
+    let row = sqlx::query!(
+        r#"SELECT t.xmin::text AS "settings!",
+                  coalesce((SELECT version FROM vehicle_context_version WHERE tenant_id = $1 AND vehicle_id = $2), 0)
+                      AS "version!"
+           FROM tenant t WHERE t.id = $1"#,
+        tenant.uuid(),
+        vehicle.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(StoreError::NotFound { kind: "tenant" })?;
+    Ok(ContextVersion {
+        version: row.version,
+        settings: row.settings,
+    })
+}
+
 /// The contexts of those vehicles that exist, in order of tenant and vehicle, each once.
 pub(crate) async fn contexts(
     conn: &mut PgConnection,

@@ -1,6 +1,6 @@
 //! Deriving: one dirty window at a time, in one transaction that holds the vehicle.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use odograph_domain::{
@@ -20,13 +20,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    contexts::{contexts, drivers_left},
+    contexts::{context_version, drivers_left},
     corrections::put_correction,
     dirty,
     error::{Result, StoreError},
-    policies::{policies_of, policy_by_id},
+    policies::{policies_of, policies_that_name, policy_by_id},
     premiums::{self, PutPremium},
-    rating_inputs,
+    rating_inputs::{ScoreDay, inputs_of},
     raw::{compact, first_after, forget_behaviour, raw_between, rehome},
     scores::{self, ScoreChange},
     session::{Caller, Scope, Tx, enter, now},
@@ -75,11 +75,13 @@ impl WorkerStore {
             due_at: now(self.store.clock()),
             at_once: true,
             cause,
+            open_s: None,
         };
         Ok(Some(DeriveTx {
             store: self.store.clone(),
             tx,
             dirty,
+            told: Vec::new(),
         }))
     }
 
@@ -89,18 +91,32 @@ impl WorkerStore {
         (tenant, vehicle): (Option<TenantId>, Option<VehicleId>),
         force: bool,
     ) -> Result<Option<DeriveTx>> {
-        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
-        let Some(claimed) = dirty::claim(&mut tx, now, tenant, vehicle, force).await? else {
-            tx.rollback().await?;
-            return Ok(None);
-        };
-        enter(&mut tx, Scope::Worker(&[claimed.tenant])).await?;
-        let dirty = dirty::take(&mut tx, &claimed, now, force).await?;
-        Ok(Some(DeriveTx {
-            store: self.store.clone(),
-            tx,
-            dirty,
-        }))
+        loop {
+            if !force {
+                // By itself: what it touches is of other vehicles, whose data must not wait for this derivation.
+                let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+                dirty::postpone(&mut tx, now).await?;
+                tx.commit().await?;
+            }
+            let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+            let Some(claimed) = dirty::claim(&mut tx, now, tenant, vehicle, force).await? else {
+                tx.rollback().await?;
+                return Ok(None);
+            };
+            enter(&mut tx, Scope::Worker(&[claimed.0])).await?;
+            match dirty::take(&mut tx, claimed, now, force).await? {
+                Some(dirty) => {
+                    return Ok(Some(DeriveTx {
+                        store: self.store.clone(),
+                        tx,
+                        dirty,
+                        told: Vec::new(),
+                    }));
+                }
+                // It was heard of just before it was claimed: its timer is pushed on, and the next one is looked for.
+                None => tx.rollback().await?,
+            }
+        }
     }
 }
 
@@ -117,6 +133,15 @@ pub struct DeriveTx {
     store: Store,
     tx: Tx,
     dirty: DirtyWindow,
+    told: Vec<Word>,
+}
+
+/// What is left for others in the outbox.
+#[derive(Debug)]
+struct Word {
+    topic: &'static str,
+    key: String,
+    payload: Value,
 }
 
 impl DeriveTx {
@@ -133,9 +158,11 @@ impl DeriveTx {
         self.dirty = rest;
     }
 
-    pub async fn context(&mut self) -> Result<VehicleContext> {
-        let vehicle = [(self.dirty.tenant, self.dirty.vehicle)];
-        let mut found = contexts(&mut self.tx, &vehicle).await?;
+    pub async fn context(&mut self) -> Result<Arc<VehicleContext>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.dirty.vehicle);
+        let version = context_version(&mut self.tx, tenant, vehicle).await?;
+        let wanted = [((tenant, vehicle), &version)];
+        let mut found = self.store.known_contexts().get(&mut self.tx, &wanted).await?;
         found.pop().ok_or(StoreError::NotFound { kind: "vehicle" })
     }
 
@@ -194,14 +221,14 @@ impl DeriveTx {
         let mut drivers = drivers.to_vec();
         drivers.sort_unstable();
         drivers.dedup();
-        for driver in drivers {
-            sqlx::query!(
-                "SELECT pg_advisory_xact_lock(hashtextextended('driver/' || $1, 0)) AS locked",
-                driver.to_string(),
-            )
-            .fetch_one(&mut *self.tx)
-            .await?;
-        }
+        let names: Vec<String> = drivers.iter().map(DriverId::to_string).collect();
+        // One after the other, in the order of the list.
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('driver/' || d.name, 0)) AS locked FROM unnest($1::text[]) AS d (name)",
+            &names,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
         Ok(())
     }
 
@@ -257,29 +284,16 @@ impl DeriveTx {
     /// The policies that are rated by this driver's score at some time: those whose main driver it is, and those of vehicles
     /// assigned to it that have no main driver.
     pub async fn policies_rated_by(&mut self, driver: DriverId) -> Result<Vec<Policy>> {
-        let ids = sqlx::query_scalar!(
-            "SELECT p.id FROM policy p
-             WHERE p.tenant_id = $1
-               AND (p.main_driver_id = $2
-                    OR EXISTS (SELECT FROM policy_change c
-                               WHERE c.tenant_id = p.tenant_id AND c.policy_id = p.id AND c.main_driver_id = $2)
-                    OR EXISTS (SELECT FROM assignment a WHERE a.tenant_id = p.tenant_id AND a.vehicle_id = p.vehicle_id
-                                                          AND a.driver_id = $2))
-             ORDER BY p.id",
-            self.dirty.tenant.uuid(),
-            driver.uuid(),
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let mut policies = Vec::with_capacity(ids.len());
-        for id in ids {
-            let policy = policy_by_id(&mut self.tx, self.dirty.tenant, id.into()).await?;
-            let rated_by = |terms: &PolicyTerms| terms.main_driver.is_none_or(|main| main == driver);
-            if policy.terms.iter().any(rated_by) {
-                policies.push(policy);
-            }
-        }
+        let tenant = self.dirty.tenant;
+        let mut policies = policies_that_name(&mut self.tx, tenant, driver).await?;
+        let rated_by = |terms: &PolicyTerms| terms.main_driver.is_none_or(|main| main == driver);
+        policies.retain(|policy| policy.terms.iter().any(rated_by));
         Ok(policies)
+    }
+
+    pub async fn policy(&mut self, policy: PolicyId) -> Result<Policy> {
+        let tenant = self.dirty.tenant;
+        policy_by_id(&mut self.tx, tenant, policy).await
     }
 
     /// Writes usage days; one of no metres is removed.
@@ -339,9 +353,9 @@ impl DeriveTx {
     }
 
     /// As [`crate::TenantStore::rating_inputs`].
-    pub async fn rating_inputs(&mut self, policy: PolicyId, period: Month) -> Result<RatingInputs> {
+    pub async fn rating_inputs(&mut self, policy: &Policy, period: Month) -> Result<RatingInputs> {
         let tenant = self.dirty.tenant;
-        rating_inputs::rating_inputs(&mut self.tx, tenant, policy, period).await
+        inputs_of(&mut self.tx, tenant, policy, period, ScoreDay::Exact).await
     }
 
     /// The months that have a premium, the earliest first.
@@ -350,14 +364,14 @@ impl DeriveTx {
         premiums::premium_months(&mut self.tx, tenant, policy).await
     }
 
-    /// As [`crate::TenantStore::put_premium`]; a new version is told to others.
+    /// As [`crate::TenantStore::put_premium`], of a policy that is locked; a new version is told to others.
     pub async fn put_premium(&mut self, policy: PolicyId, rated: &RatedPremium) -> Result<PutPremium> {
         let (tx, caller) = self.parts();
         let put = premiums::put_premium(tx, &caller, policy, rated).await?;
         if put.new {
             let payload = serde_json::json!({ "premium": put.row.id, "policy": policy, "period": rated.inputs.period,
                 "version": put.row.version, "amount": rated.premium });
-            self.outbox("premium.changed", &policy.to_string(), &payload).await?;
+            self.outbox("premium.changed", policy, payload);
         }
         Ok(put)
     }
@@ -377,7 +391,7 @@ impl DeriveTx {
                 "driver": correction.driver, "policy": correction.policy, "trip": correction.trip,
                 "from_day": correction.from_day, "to_day": correction.to_day, "before": correction.before,
                 "after": correction.after, "why": correction.cause.why });
-            self.outbox("correction.made", &key.to_string(), &payload).await?;
+            self.outbox("correction.made", key, payload);
         }
         Ok(())
     }
@@ -412,13 +426,28 @@ impl DeriveTx {
     }
 
     /// Leaves word for others; it is sent after the commit. Messages of one key go out in order.
-    pub async fn outbox(&mut self, topic: &str, key: &str, payload: &Value) -> Result<()> {
+    pub fn outbox(&mut self, topic: &'static str, key: impl ToString, payload: Value) {
+        let key = key.to_string();
+        self.told.push(Word { topic, key, payload });
+    }
+
+    async fn tell(&mut self) -> Result<()> {
+        let told = std::mem::take(&mut self.told);
+        if told.is_empty() {
+            return Ok(());
+        }
+        let topics: Vec<&str> = told.iter().map(|word| word.topic).collect();
+        let keys: Vec<&str> = told.iter().map(|word| word.key.as_str()).collect();
+        let payloads: Vec<Value> = told.iter().map(|word| word.payload.clone()).collect();
         sqlx::query!(
-            "INSERT INTO outbox (tenant_id, topic, key, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO outbox (tenant_id, topic, key, payload, created_at)
+             SELECT $1, w.topic, w.key, w.payload, $5
+             FROM unnest($2::text[], $3::text[], $4::jsonb[]) WITH ORDINALITY AS w (topic, key, payload, place)
+             ORDER BY w.place",
             self.dirty.tenant.uuid(),
-            topic,
-            key,
-            payload,
+            &topics as &[&str],
+            &keys as &[&str],
+            &payloads,
             now(self.store.clock()),
         )
         .execute(&mut *self.tx)
@@ -436,6 +465,7 @@ impl DeriveTx {
     /// The window is derived and all that was written counts. It is clean but for `rest`: the part where a trip still goes
     /// on, to be looked at again when its vehicle has been silent long enough.
     pub async fn commit(mut self, rest: Option<DirtyWindow>) -> Result<()> {
+        self.tell().await?;
         dirty::put_dirty(&mut self.tx, self.store.ids(), rest.as_slice()).await?;
         Ok(self.tx.commit().await?)
     }
@@ -447,7 +477,7 @@ impl DeriveTx {
 
     /// Leaves everything as it was, but puts the window off: what fails must not keep others from their turn.
     pub async fn put_off(self, by: TimeDelta) -> Result<()> {
-        let Self { store, tx, dirty } = self;
+        let Self { store, tx, dirty, .. } = self;
         tx.rollback().await?;
         let mut tx = store.begin(Scope::Worker(&[dirty.tenant])).await?;
         dirty::put_off(&mut tx, &dirty, now(store.clock()) + by).await?;

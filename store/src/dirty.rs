@@ -28,6 +28,8 @@ pub(crate) struct DirtyRow {
     pub(crate) batches: i32,
     pub(crate) clients: Vec<Uuid>,
     pub(crate) notes: Vec<String>,
+    pub(crate) open: bool,
+    pub(crate) silence_s: i32,
 }
 
 impl DirtyRow {
@@ -48,6 +50,9 @@ impl DirtyRow {
                 clients: self.clients.into_iter().map(ClientId::from).collect(),
                 notes: self.notes.into_iter().collect(),
             },
+            open_s: self
+                .open
+                .then_some(u32::try_from(self.silence_s).map_err(StoreError::corrupt)?),
         })
     }
 }
@@ -60,8 +65,13 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let rows = sqlx::query_as!(
             DirtyRow,
-            "SELECT tenant_id, vehicle_id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes FROM dirty_window
-             WHERE tenant_id = $1 AND ($2::uuid[] IS NULL OR vehicle_id = ANY ($2)) ORDER BY vehicle_id, from_ts, id",
+            r#"SELECT d.tenant_id, d.vehicle_id, d.from_ts,
+                      CASE WHEN d.open THEN greatest(d.to_ts, s.watermark) ELSE d.to_ts END AS "to_ts!",
+                      d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes, d.open, d.silence_s
+               FROM dirty_window d
+               JOIN vehicle_state s ON s.tenant_id = d.tenant_id AND s.vehicle_id = d.vehicle_id
+               WHERE d.tenant_id = $1 AND ($2::uuid[] IS NULL OR d.vehicle_id = ANY ($2))
+               ORDER BY d.vehicle_id, d.from_ts, d.id"#,
             self.tenant_id().uuid(),
             vehicles.as_deref(),
         )
@@ -136,10 +146,15 @@ pub(crate) async fn put_dirty(conn: &mut PgConnection, ids: &dyn IdSource, dirty
     }
     let known = sqlx::query_as!(
         DirtyRow,
-        "DELETE FROM dirty_window d
-         USING unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS n (tenant_id, vehicle_id, from_ts, to_ts)
-         WHERE d.tenant_id = n.tenant_id AND d.vehicle_id = n.vehicle_id AND d.from_ts <= n.to_ts AND d.to_ts >= n.from_ts
-         RETURNING d.tenant_id, d.vehicle_id, d.from_ts, d.to_ts, d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes",
+        r#"DELETE FROM dirty_window d
+           USING unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
+                     AS n (tenant_id, vehicle_id, from_ts, to_ts)
+           JOIN vehicle_state s ON s.tenant_id = n.tenant_id AND s.vehicle_id = n.vehicle_id
+           WHERE d.tenant_id = n.tenant_id AND d.vehicle_id = n.vehicle_id AND d.from_ts <= n.to_ts
+             AND CASE WHEN d.open THEN greatest(d.to_ts, s.watermark) ELSE d.to_ts END >= n.from_ts
+           RETURNING d.tenant_id, d.vehicle_id, d.from_ts,
+                     CASE WHEN d.open THEN greatest(d.to_ts, s.watermark) ELSE d.to_ts END AS "to_ts!",
+                     d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes, d.open, d.silence_s"#,
         &tenants,
         &vehicles,
         &from,
@@ -161,6 +176,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, ids: &dyn IdSource, dirty: &
     let (mut from, mut to, mut due, mut at_once) = (vec![], vec![], vec![], vec![]);
     // Lists within a row come as text: an array of arrays would have to have one length for all.
     let (mut why, mut batches, mut clients, mut notes) = (vec![], vec![], vec![], vec![]);
+    let (mut open, mut silence_s) = (vec![], vec![]);
     for window in dirty {
         tenants.push(window.tenant.uuid());
         vehicles.push(window.vehicle.uuid());
@@ -174,15 +190,19 @@ pub(crate) async fn insert(conn: &mut PgConnection, ids: &dyn IdSource, dirty: &
         batches.push(i32::try_from(window.cause.batches).unwrap_or(i32::MAX));
         clients.push(serde_json::json!(by));
         notes.push(serde_json::json!(words));
+        open.push(window.open_s.is_some());
+        silence_s.push(i32::try_from(window.open_s.unwrap_or_default()).unwrap_or(i32::MAX));
     }
     sqlx::query!(
-        "INSERT INTO dirty_window (tenant_id, vehicle_id, id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes)
+        "INSERT INTO dirty_window (tenant_id, vehicle_id, id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes,
+                                   open, silence_s)
          SELECT n.tenant_id, n.vehicle_id, n.id, n.from_ts, n.to_ts, n.due_at, n.at_once,
                 ARRAY(SELECT jsonb_array_elements_text(n.why)), n.batches,
-                ARRAY(SELECT jsonb_array_elements_text(n.clients)::uuid), ARRAY(SELECT jsonb_array_elements_text(n.notes))
+                ARRAY(SELECT jsonb_array_elements_text(n.clients)::uuid), ARRAY(SELECT jsonb_array_elements_text(n.notes)),
+                n.open, n.silence_s
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::bool[],
-                     $8::jsonb[], $9::int[], $10::jsonb[], $11::jsonb[])
-             AS n (tenant_id, vehicle_id, id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes)",
+                     $8::jsonb[], $9::int[], $10::jsonb[], $11::jsonb[], $12::bool[], $13::int[])
+             AS n (tenant_id, vehicle_id, id, from_ts, to_ts, due_at, at_once, why, batches, clients, notes, open, silence_s)",
         &tenants,
         &vehicles,
         &keys,
@@ -194,6 +214,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, ids: &dyn IdSource, dirty: &
         &batches,
         &clients,
         &notes,
+        &open,
+        &silence_s,
     )
     .execute(conn)
     .await?;
@@ -261,26 +283,36 @@ pub(crate) async fn mark(
 }
 
 /// Takes of a vehicle whose window was claimed the earliest that is due, and with it those near that are due too. In order
-/// of event time, so that what follows on another is not taken for something that turns up before it.
+/// of event time, so that what follows on another is not taken for something that turns up before it. `None` where all that is
+/// due waits for silence and its vehicle was heard of since: asked here, with the state locked, and not only before.
 pub(crate) async fn take(
     conn: &mut PgConnection,
-    claimed: &DirtyWindow,
+    (tenant, vehicle): (TenantId, VehicleId),
     now: DateTime<Utc>,
     force: bool,
-) -> Result<DirtyWindow> {
+) -> Result<Option<DirtyWindow>> {
     let near = DirtyWindow::NEAR.as_seconds_f64();
     let rows = sqlx::query_as!(
         DirtyRow,
-        "WITH earliest AS (
-             SELECT from_ts, to_ts FROM dirty_window WHERE tenant_id = $1 AND vehicle_id = $2 AND (due_at <= $3 OR $4)
-             ORDER BY from_ts LIMIT 1
-         )
-         DELETE FROM dirty_window d USING earliest e
-         WHERE d.tenant_id = $1 AND d.vehicle_id = $2 AND (d.due_at <= $3 OR $4)
-           AND d.from_ts <= e.to_ts + make_interval(secs => $5) AND d.to_ts >= e.from_ts - make_interval(secs => $5)
-         RETURNING d.tenant_id, d.vehicle_id, d.from_ts, d.to_ts, d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes",
-        claimed.tenant.uuid(),
-        claimed.vehicle.uuid(),
+        r#"WITH earliest AS (
+               SELECT d.from_ts, CASE WHEN d.open THEN greatest(d.to_ts, s.watermark) ELSE d.to_ts END AS to_ts, s.watermark
+               FROM dirty_window d
+               JOIN vehicle_state s ON s.tenant_id = d.tenant_id AND s.vehicle_id = d.vehicle_id
+               WHERE d.tenant_id = $1 AND d.vehicle_id = $2
+                 AND ($4 OR d.due_at <= $3 AND NOT coalesce(
+                      d.open AND NOT d.at_once AND s.last_received_at + make_interval(secs => d.silence_s) > $3, false))
+               ORDER BY d.from_ts LIMIT 1
+           )
+           DELETE FROM dirty_window d USING earliest e
+           WHERE d.tenant_id = $1 AND d.vehicle_id = $2 AND (d.due_at <= $3 OR $4)
+             AND d.from_ts <= e.to_ts + make_interval(secs => $5)
+             AND CASE WHEN d.open THEN greatest(d.to_ts, e.watermark) ELSE d.to_ts END
+                 >= e.from_ts - make_interval(secs => $5)
+           RETURNING d.tenant_id, d.vehicle_id, d.from_ts,
+                     CASE WHEN d.open THEN greatest(d.to_ts, e.watermark) ELSE d.to_ts END AS "to_ts!",
+                     d.due_at, d.at_once, d.why, d.batches, d.clients, d.notes, d.open, d.silence_s"#,
+        tenant.uuid(),
+        vehicle.uuid(),
         now,
         force,
         near,
@@ -295,14 +327,14 @@ pub(crate) async fn take(
             None => window,
         });
     }
-    taken.ok_or_else(|| StoreError::corrupt("a window that was just claimed"))
+    Ok(taken)
 }
 
 /// Puts off what is due of a vehicle near a window.
 pub(crate) async fn put_off(conn: &mut PgConnection, dirty: &DirtyWindow, until: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "UPDATE dirty_window SET due_at = greatest(due_at, $3)
-         WHERE tenant_id = $1 AND vehicle_id = $2 AND from_ts <= $5 AND to_ts >= $4",
+         WHERE tenant_id = $1 AND vehicle_id = $2 AND from_ts <= $5 AND (to_ts >= $4 OR open)",
         dirty.tenant.uuid(),
         dirty.vehicle.uuid(),
         until,
@@ -314,7 +346,7 @@ pub(crate) async fn put_off(conn: &mut PgConnection, dirty: &DirtyWindow, until:
     Ok(())
 }
 
-/// Claims the window that has been due longest and that nobody works on, with its vehicle's state; whose it is has to be
+/// Claims the vehicle whose window has been due longest and that nobody works on, with its state; whose it is has to be
 /// known before any tenant's rows can be seen.
 pub(crate) async fn claim(
     conn: &mut PgConnection,
@@ -322,13 +354,9 @@ pub(crate) async fn claim(
     tenant: Option<TenantId>,
     vehicle: Option<VehicleId>,
     force: bool,
-) -> Result<Option<DirtyWindow>> {
-    let row = sqlx::query_as!(
-        DirtyRow,
-        r#"SELECT tenant_id AS "tenant_id!", vehicle_id AS "vehicle_id!", from_ts AS "from_ts!", to_ts AS "to_ts!",
-                  due_at AS "due_at!", at_once AS "at_once!", why AS "why!", batches AS "batches!", clients AS "clients!",
-                  notes AS "notes!"
-           FROM claim_due($1, $2, $3, $4)"#,
+) -> Result<Option<(TenantId, VehicleId)>> {
+    let row = sqlx::query!(
+        r#"SELECT tenant_id AS "tenant_id!", vehicle_id AS "vehicle_id!" FROM claim_due($1, $2, $3, $4)"#,
         now,
         tenant.map(TenantId::uuid),
         vehicle.map(VehicleId::uuid),
@@ -336,5 +364,13 @@ pub(crate) async fn claim(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(DirtyRow::read).transpose()
+    Ok(row.map(|row| (row.tenant_id.into(), row.vehicle_id.into())))
+}
+
+/// Pushes on the timers of vehicles that were heard of since they were set.
+pub(crate) async fn postpone(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query_scalar!("SELECT postpone_due($1)", now)
+        .fetch_one(conn)
+        .await?;
+    Ok(())
 }

@@ -337,6 +337,35 @@ pub(crate) async fn policies_of(conn: &mut PgConnection, tenant: TenantId, vehic
     Ok(found.into_iter().map(|record| record.policy).collect())
 }
 
+/// Those of a tenant that a driver may be rated by: whose main driver it is or was, and those of vehicles assigned to it.
+/// Ordered by id.
+pub(crate) async fn policies_that_name(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    driver: DriverId,
+) -> Result<Vec<Policy>> {
+    let rows = sqlx::query_as!(
+        PolicyRow,
+        r#"SELECT p.id, p.external_ref, p.vehicle_id, p.main_driver_id, p.product, p.plan_id, p.currency, p.time_zone,
+                  p.starts_on, p.ends_on, p.created_at, p.revision, p.cancelled_at, p.cancel_reason
+           FROM policy p
+           WHERE p.tenant_id = $1 AND p.id IN (
+               SELECT id FROM policy WHERE tenant_id = $1 AND main_driver_id = $2
+               UNION
+               SELECT policy_id FROM policy_change WHERE tenant_id = $1 AND main_driver_id = $2
+               UNION
+               SELECT q.id FROM assignment a JOIN policy q ON q.tenant_id = a.tenant_id AND q.vehicle_id = a.vehicle_id
+               WHERE a.tenant_id = $1 AND a.driver_id = $2)
+           ORDER BY p.id"#,
+        tenant.uuid(),
+        driver.uuid(),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let found = records(conn, tenant, rows).await?;
+    Ok(found.into_iter().map(|record| record.policy).collect())
+}
+
 pub(crate) async fn policy_by_id(conn: &mut PgConnection, tenant: TenantId, policy: PolicyId) -> Result<Policy> {
     Ok(policy_record(conn, tenant, &IdOrRef::Id(policy)).await?.policy)
 }

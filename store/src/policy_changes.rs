@@ -368,6 +368,7 @@ async fn rate_anew(conn: &mut PgConnection, caller: &Caller<'_>, policy: &Policy
             due_at: caller.now,
             at_once: true,
             cause,
+            open_s: None,
         };
         dirty::insert(conn, caller.ids, &[window]).await?;
     }

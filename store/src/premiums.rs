@@ -227,6 +227,7 @@ impl TenantStore {
                 detail,
             });
         }
+        let insured = policy_by_id(&mut tx, self.tenant_id(), policy).await?.vehicle;
         let put = put_premium(&mut tx, &caller, policy, rated).await?;
         // Usage and score are rated again as they change: what is left is the plan, or the policy itself.
         let planned = |row: &PremiumRow| (row.rated.inputs.plan, row.rated.inputs.plan_version);
@@ -234,7 +235,6 @@ impl TenantStore {
             Some(before) if planned(before) == planned(&put.row) => Why::PolicyChanged,
             _ => Why::RatingPlanChanged,
         };
-        let insured = policy_by_id(&mut tx, self.tenant_id(), policy).await?.vehicle;
         if let Some(correction) = put.correction(Some(insured), Cause::of(why).by(caller.actor)) {
             put_correction(&mut tx, &caller, &correction).await?;
         }
@@ -266,16 +266,14 @@ pub(crate) async fn lock_policy(conn: &mut PgConnection, policy: PolicyId) -> Re
     Ok(())
 }
 
-/// Writes a premium where it differs from the month's figure of now.
+/// Writes a premium where it differs from the month's figure of now. The policy must be locked: of two that rate the same
+/// month at once the second sees what the first wrote.
 pub(crate) async fn put_premium(
     conn: &mut PgConnection,
     caller: &Caller<'_>,
     policy: PolicyId,
     rated: &RatedPremium,
 ) -> Result<PutPremium> {
-    policy_by_id(conn, caller.tenant, policy).await?;
-    // Two that rate the same month at once: the second sees what the first wrote.
-    lock_policy(conn, policy).await?;
     let period = rated.inputs.period.first_day();
     let current = sqlx::query_as!(
         StoredPremium,

@@ -318,7 +318,7 @@ impl PgConsumer {
                 tag: row.id,
             };
             // Those left out come with the next look. Nothing of a lane passes one that is left out.
-            if !room.admits(receipt.lane, weight(&row.bytes)) {
+            if !room.admits(receipt.lane, 1, weight(&row.bytes)) {
                 break;
             }
             deliveries.push(Delivery {

@@ -16,6 +16,7 @@ use crate::{
     crypto::MasterKey,
     error::{Result, StoreError},
     generations::Generations,
+    known_contexts::KnownContexts,
     leases::Leases,
     operator::OperatorStore,
     queue::PgQueue,
@@ -44,6 +45,7 @@ struct Inner {
     ids: Arc<dyn IdSource>,
     /// Wakes the queue's consumers in this process; those in others poll.
     published: Notify,
+    known_contexts: KnownContexts,
 }
 
 /// What a client belongs to, and so what its tokens can be for.
@@ -124,6 +126,7 @@ impl Store {
                 clock,
                 ids,
                 published: Notify::new(),
+                known_contexts: KnownContexts::default(),
             }),
         })
     }
@@ -267,6 +270,10 @@ impl Store {
 
     pub(crate) async fn begin(&self, scope: Scope<'_>) -> Result<Tx> {
         begin(&self.inner.pool, scope).await
+    }
+
+    pub(crate) fn known_contexts(&self) -> &KnownContexts {
+        &self.inner.known_contexts
     }
 
     pub(crate) fn master(&self) -> &MasterKey {

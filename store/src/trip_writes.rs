@@ -29,8 +29,9 @@ pub(crate) async fn put_trips(
     // One of version 1 replaces none.
     let replaced = upsert.iter().filter(|trip| trip.version > 1).map(|trip| trip.id);
     let gone: Vec<Uuid> = removed.iter().copied().chain(replaced).map(TripId::uuid).collect();
-    let mut known = event_ids(conn, caller.tenant, &gone).await?;
+    let mut known = EventIds::new();
     if !gone.is_empty() {
+        known = event_ids(conn, caller.tenant, &gone).await?;
         take_away(conn, caller, &gone, upsert).await?;
     }
     for trip in upsert {
@@ -149,6 +150,9 @@ async fn insert_days(conn: &mut PgConnection, tenant: TenantId, trips: &[TripRec
             metres.push(share.metres);
         }
     }
+    if ids.is_empty() {
+        return Ok(());
+    }
     let days: &[NaiveDate] = &days;
     sqlx::query!(
         "INSERT INTO trip_day (tenant_id, trip_id, vehicle_id, day, started_at, metres)
@@ -208,6 +212,9 @@ async fn insert_events(
             peaks.push(event.peak);
             speeds.push(event.speed_kmh);
         }
+    }
+    if ids.is_empty() {
+        return Ok(());
     }
     sqlx::query!(
         "INSERT INTO behaviour_event (tenant_id, id, trip_id, vehicle_id, seq, kind, ts, duration_s, peak, speed_kmh)

@@ -204,15 +204,20 @@ pub(crate) async fn put_usage(
     days: &[UsageDay],
 ) -> Result<()> {
     let empty: Vec<NaiveDate> = days.iter().filter(|day| day.metres <= 0).map(|day| day.day).collect();
-    sqlx::query!(
-        "DELETE FROM usage_day WHERE tenant_id = $1 AND policy_id = $2 AND day = ANY ($3)",
-        tenant.uuid(),
-        policy.uuid(),
-        &empty,
-    )
-    .execute(&mut *conn)
-    .await?;
+    if !empty.is_empty() {
+        sqlx::query!(
+            "DELETE FROM usage_day WHERE tenant_id = $1 AND policy_id = $2 AND day = ANY ($3)",
+            tenant.uuid(),
+            policy.uuid(),
+            &empty,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
     let driven: Vec<&UsageDay> = days.iter().filter(|day| day.metres > 0).collect();
+    if driven.is_empty() {
+        return Ok(());
+    }
     let (mut dates, mut metres, mut from, mut to) = (vec![], vec![], vec![], vec![]);
     let (mut tzdb, mut interpreters) = (vec![], vec![]);
     for day in driven {

@@ -1,11 +1,14 @@
 //! A worker's view: the tenants of one micro-batch, and only while it holds the partition's lease.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use odograph_domain::{
     device::PairedDevice,
     id::{DriverId, MessageId, TenantId, VehicleId},
-    intake::{KnownDriver, LedgerEntry, LedgerKey, VehicleContext, VehicleState},
+    intake::{KnownDriver, LedgerEntry, LedgerKey, NewBatch, OpenWindow, VehicleContext, VehicleState},
     lease::Lease,
     time::{EventTime, ReceivedAt},
 };
@@ -14,10 +17,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    contexts::contexts,
+    contexts::{ContextVersion, contexts},
     drivers::resolve_driver,
     error::{Result, StoreError},
-    resolve,
+    ledger, resolve,
     session::{Scope, Tx, now},
     store::Store,
     tenant::from_json,
@@ -116,10 +119,6 @@ pub struct WorkerTx {
 }
 
 impl WorkerTx {
-    pub async fn contexts(&mut self, vehicles: &[(TenantId, VehicleId)]) -> Result<Vec<VehicleContext>> {
-        contexts(&mut self.tx, vehicles).await
-    }
-
     /// The vehicles of these names (id or reference), each where its name stands; `None` where there is none.
     pub async fn resolve_vehicles(&mut self, named: &[(TenantId, &str)]) -> Result<Vec<Option<VehicleId>>> {
         resolve::vehicles(&mut self.tx, named).await
@@ -135,43 +134,33 @@ impl WorkerTx {
         resolve::devices(&mut self.tx, named).await
     }
 
-    /// The states of these vehicles, locked until the transaction ends and made where there are none. Ordered by vehicle.
-    pub async fn lock_states(&mut self, vehicles: &[(TenantId, VehicleId)]) -> Result<Vec<VehicleState>> {
-        lock_states(&mut self.tx, vehicles).await
+    /// The states of these vehicles, locked until the transaction ends and made where there are none, and what must be known of
+    /// each. Vehicles that do not exist are left out. Ordered by vehicle.
+    pub async fn lock(
+        &mut self,
+        vehicles: &[(TenantId, VehicleId)],
+    ) -> Result<Vec<(VehicleState, Arc<VehicleContext>)>> {
+        let locked = lock_states(&mut self.tx, vehicles).await?;
+        let wanted: Vec<_> = locked
+            .iter()
+            .map(|locked| ((locked.tenant, locked.state.vehicle), &locked.context))
+            .collect();
+        let contexts = self.store.known_contexts().get(&mut self.tx, &wanted).await?;
+        let states = locked.into_iter().map(|locked| locked.state);
+        Ok(states.zip(contexts).collect())
     }
 
-    /// The entries of those batches that are in the ledger already.
-    pub async fn ledger(&mut self, keys: &[LedgerKey]) -> Result<HashMap<LedgerKey, LedgerEntry>> {
-        let tenants: Vec<Uuid> = keys.iter().map(|key| key.tenant.uuid()).collect();
-        let vehicles: Vec<Uuid> = keys.iter().map(|key| key.vehicle.uuid()).collect();
-        let batches: Vec<&str> = keys.iter().map(|key| key.batch_id.as_str()).collect();
-        let rows = sqlx::query!(
-            r#"SELECT w.place AS "place!", l.content_hash, l.message_id
-               FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (tenant_id, vehicle_id, batch_id, place)
-               JOIN batch_ledger l
-                 ON l.tenant_id = w.tenant_id AND l.vehicle_id = w.vehicle_id AND l.batch_id = w.batch_id"#,
-            &tenants,
-            &vehicles,
-            &batches as &[&str],
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let key = usize::try_from(row.place - 1).ok().and_then(|place| keys.get(place));
-                let key = key.ok_or_else(|| StoreError::corrupt("the ledger's answer"))?;
-                let content_hash = row
-                    .content_hash
-                    .try_into()
-                    .map_err(|_| StoreError::corrupt("a hash in the ledger"))?;
-                let message = row.message_id.into();
-                Ok((key.clone(), LedgerEntry { content_hash, message }))
-            })
-            .collect()
+    /// Enters batches into the ledger; of several under one key the first. Returns what it held before under the keys of those
+    /// that were there already.
+    pub async fn enter(&mut self, batches: &[&NewBatch]) -> Result<HashMap<LedgerKey, LedgerEntry>> {
+        ledger::enter(&mut self.tx, batches).await
     }
 
     /// Those of the messages that have dead letters already.
     pub async fn buried(&mut self, messages: &[(TenantId, MessageId)]) -> Result<HashSet<MessageId>> {
+        if messages.is_empty() {
+            return Ok(HashSet::new());
+        }
         let tenants: Vec<Uuid> = messages.iter().map(|(tenant, _)| tenant.uuid()).collect();
         let ids: Vec<Uuid> = messages.iter().map(|(_, message)| message.uuid()).collect();
         let found = sqlx::query_scalar!(
@@ -185,7 +174,8 @@ impl WorkerTx {
         Ok(found.into_iter().map(MessageId::from).collect())
     }
 
-    /// Writes all that a micro-batch amounts to. Call it as often as need be; nothing counts before the commit.
+    /// Writes all that a micro-batch amounts to but its ledger, which [`WorkerTx::enter`] has written. Call it as often as need
+    /// be; nothing counts before the commit.
     pub async fn write(&mut self, writes: &Writes) -> Result<()> {
         write(&mut self.tx, &self.store, i32::from(self.partition), writes).await
     }
@@ -195,46 +185,125 @@ impl WorkerTx {
     }
 }
 
-/// In order of the vehicles, so that two transactions cannot wait for each other in a circle.
+/// In order of the vehicles, so that two transactions cannot wait for each other in a circle. Those that do not exist are left
+/// out.
 pub(crate) async fn lock_states(
     conn: &mut PgConnection,
     vehicles: &[(TenantId, VehicleId)],
-) -> Result<Vec<VehicleState>> {
+) -> Result<Vec<LockedState>> {
     let wanted: BTreeSet<(VehicleId, TenantId)> =
         vehicles.iter().map(|(tenant, vehicle)| (*vehicle, *tenant)).collect();
+    let mut locked = lock_those_there(conn, &wanted).await?;
+    if locked.len() < wanted.len() {
+        let there: BTreeSet<VehicleId> = locked.iter().map(|locked| locked.state.vehicle).collect();
+        let missing = wanted.into_iter().filter(|(vehicle, _)| !there.contains(vehicle));
+        let missing: BTreeSet<_> = missing.collect();
+        if make_states(conn, &missing).await? {
+            locked.extend(lock_those_there(conn, &missing).await?);
+            locked.sort_by_key(|locked| locked.state.vehicle);
+        }
+    }
+    Ok(locked)
+}
+
+/// A vehicle's state, and which version of its context holds.
+#[derive(Debug)]
+pub(crate) struct LockedState {
+    pub(crate) tenant: TenantId,
+    pub(crate) state: VehicleState,
+    pub(crate) context: ContextVersion,
+}
+
+async fn lock_those_there(
+    conn: &mut PgConnection,
+    wanted: &BTreeSet<(VehicleId, TenantId)>,
+) -> Result<Vec<LockedState>> {
     let ids: Vec<Uuid> = wanted.iter().map(|(vehicle, _)| vehicle.uuid()).collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|(_, tenant)| tenant.uuid()).collect();
-    sqlx::query!(
-        "INSERT INTO vehicle_state (tenant_id, vehicle_id)
-         SELECT v.tenant_id, v.id FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
-         JOIN vehicle v ON v.tenant_id = w.tenant_id AND v.id = w.vehicle_id
-         ORDER BY v.id
-         ON CONFLICT (tenant_id, vehicle_id) DO NOTHING",
-        &tenants,
-        &ids,
-    )
-    .execute(&mut *conn)
-    .await?;
     // Not FOR UPDATE: a foreign key to the row, checked by another, must not wait.
     let rows = sqlx::query!(
-        "SELECT s.vehicle_id, s.watermark, s.last_received_at, s.detectors
-         FROM vehicle_state s
-         WHERE (s.tenant_id, s.vehicle_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+        "SELECT s.tenant_id, s.vehicle_id, s.watermark, s.last_received_at, s.detectors
+         FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+         JOIN vehicle_state s ON s.tenant_id = w.tenant_id AND s.vehicle_id = w.vehicle_id
          ORDER BY s.vehicle_id
-         FOR NO KEY UPDATE",
+         FOR NO KEY UPDATE OF s",
         &tenants,
         &ids,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let mut beside = beside(conn, &tenants, &ids).await?;
     rows.into_iter()
         .map(|row| {
-            Ok(VehicleState {
-                vehicle: row.vehicle_id.into(),
-                watermark: row.watermark.map(EventTime::new),
-                last_received_at: row.last_received_at.map(ReceivedAt::new),
-                detectors: from_json(row.detectors, "the detectors' states")?,
+            let vehicle = VehicleId::from(row.vehicle_id);
+            let (open, context) = beside
+                .remove(&vehicle)
+                .ok_or_else(|| StoreError::corrupt("a state without its tenant"))?;
+            Ok(LockedState {
+                tenant: row.tenant_id.into(),
+                state: VehicleState {
+                    vehicle,
+                    watermark: row.watermark.map(EventTime::new),
+                    last_received_at: row.last_received_at.map(ReceivedAt::new),
+                    detectors: from_json(row.detectors, "the detectors' states")?,
+                    open,
+                },
+                context,
             })
         })
         .collect()
+}
+
+/// What lies beside the vehicles' states, once these are locked: a statement that waits for a lock sees everything else as it was
+/// before it waited, such as a window that whoever held the lock has just derived.
+async fn beside(
+    conn: &mut PgConnection,
+    tenants: &[Uuid],
+    ids: &[Uuid],
+) -> Result<HashMap<VehicleId, (Option<OpenWindow>, ContextVersion)>> {
+    let rows = sqlx::query!(
+        r#"SELECT w.vehicle_id AS "vehicle_id!", o.due_at AS "open_due_at?", o.at_once AS "open_at_once?",
+                  coalesce(v.version, 0) AS "version!", t.xmin::text AS "settings!"
+           FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+           JOIN tenant t ON t.id = w.tenant_id
+           LEFT JOIN vehicle_context_version v ON v.tenant_id = w.tenant_id AND v.vehicle_id = w.vehicle_id
+           LEFT JOIN LATERAL (SELECT d.due_at, d.at_once FROM dirty_window d
+                              WHERE d.tenant_id = w.tenant_id AND d.vehicle_id = w.vehicle_id AND d.open
+                              ORDER BY d.due_at LIMIT 1) AS o ON true"#,
+        tenants,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let each = rows.into_iter().map(|row| {
+        let open = row.open_due_at.zip(row.open_at_once);
+        let open = open.map(|(due_at, at_once)| OpenWindow { due_at, at_once });
+        let context = ContextVersion {
+            version: row.version,
+            settings: row.settings,
+        };
+        (row.vehicle_id.into(), (open, context))
+    });
+    Ok(each.collect())
+}
+
+/// Makes the states of those vehicles that exist; tells whether there are any.
+async fn make_states(conn: &mut PgConnection, missing: &BTreeSet<(VehicleId, TenantId)>) -> Result<bool> {
+    let ids: Vec<Uuid> = missing.iter().map(|(vehicle, _)| vehicle.uuid()).collect();
+    let tenants: Vec<Uuid> = missing.iter().map(|(_, tenant)| tenant.uuid()).collect();
+    let found = sqlx::query_scalar!(
+        r#"WITH there AS (
+               SELECT v.tenant_id, v.id FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
+               JOIN vehicle v ON v.tenant_id = w.tenant_id AND v.id = w.vehicle_id
+           ), made AS (
+               INSERT INTO vehicle_state (tenant_id, vehicle_id) SELECT tenant_id, id FROM there ORDER BY id
+               ON CONFLICT (tenant_id, vehicle_id) DO NOTHING
+           )
+           SELECT count(*) AS "count!" FROM there"#,
+        &tenants,
+        &ids,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(found > 0)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use odograph_domain::{
+    batch::RawSample,
     envelope::Source,
     id::{DeviceId, TenantId, VehicleId},
     intake::{DirtyWindow, NewBatch, NewDeadLetter, VehicleState},
@@ -20,7 +21,7 @@ use crate::{
     import_runs::count_imports,
     messages::{Settled, settle},
     outcomes::count,
-    raw::{ImpactRow, at, insert_impact, seal_block},
+    raw::{ImpactRow, LARGEST, at, insert_impact, seal_block},
     session::{Caller, now},
     store::Store,
     tenant::to_json,
@@ -28,7 +29,7 @@ use crate::{
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Writes {
-    /// New ones only: what the ledger knows already is not to be written again.
+    /// New ones only, which have been entered into the ledger.
     pub batches: Vec<NewBatch>,
     pub states: Vec<(TenantId, VehicleState)>,
     /// Merged with each other and with what is there.
@@ -46,7 +47,6 @@ pub(crate) type Keys = HashMap<SubjectRef, SubjectKey>;
 
 pub(crate) async fn write(conn: &mut PgConnection, store: &Store, shard: i32, writes: &Writes) -> Result<()> {
     let keys = keys(conn, store, writes).await?;
-    insert_ledger(conn, &writes.batches).await?;
     insert_journal(conn, store, &keys, &writes.batches).await?;
     insert_impacts(conn, store, &keys, &writes.batches).await?;
     update_states(conn, &writes.states).await?;
@@ -92,65 +92,47 @@ pub(crate) fn source_name(source: Source) -> &'static str {
     }
 }
 
-async fn insert_ledger(conn: &mut PgConnection, batches: &[NewBatch]) -> Result<()> {
-    let (mut tenants, mut vehicles, mut ids, mut messages, mut hashes) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut sources, mut samples, mut from, mut to, mut received) = (vec![], vec![], vec![], vec![], vec![]);
-    for batch in batches {
-        let times = batch
-            .samples
-            .iter()
-            .flat_map(|(_, samples)| samples)
-            .map(|raw| raw.sample.ts);
-        tenants.push(batch.key.tenant.uuid());
-        vehicles.push(batch.key.vehicle.uuid());
-        ids.push(batch.key.batch_id.as_str());
-        messages.push(batch.message.uuid());
-        hashes.push(batch.content_hash.to_vec());
-        sources.push(source_name(batch.source));
-        samples.push(i32::try_from(times.clone().count()).unwrap_or(i32::MAX));
-        from.push(times.clone().min().map(EventTime::utc));
-        to.push(times.max().map(EventTime::utc));
-        received.push(batch.received_at.utc());
-    }
-    sqlx::query!(
-        "INSERT INTO batch_ledger (tenant_id, vehicle_id, batch_id, message_id, content_hash, source, samples, min_ts, max_ts,
-                                   received_at)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::int[],
-                              $8::timestamptz[], $9::timestamptz[], $10::timestamptz[])",
-        &tenants,
-        &vehicles,
-        &ids as &[&str],
-        &messages,
-        &hashes,
-        &sources as &[&str],
-        &samples,
-        &from as &[Option<chrono::DateTime<chrono::Utc>>],
-        &to as &[Option<chrono::DateTime<chrono::Utc>>],
-        &received,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+/// What of a journal row is the same for all its samples.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Origin {
+    vehicle: VehicleId,
+    subject: SubjectRef,
+    device: Option<DeviceId>,
 }
 
+/// What came of one vehicle, of one subject and device, shares a row: fewer to write, and better compressed.
 async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, batches: &[NewBatch]) -> Result<()> {
-    let (mut tenants, mut vehicles, mut ids, mut messages, mut received) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut kinds, mut subjects, mut key_ids, mut devices) = (vec![], vec![], vec![], vec![]);
-    let (mut from, mut to, mut counts, mut payloads) = (vec![], vec![], vec![], vec![]);
+    let mut rows: BTreeMap<Origin, Vec<&RawSample>> = BTreeMap::new();
     for batch in batches {
         for (subject, samples) in batch.samples.iter().filter(|(_, samples)| !samples.is_empty()) {
-            let subject = SubjectRef::new(batch.key.tenant, *subject);
-            let key = key_of(keys, subject)?;
-            let (header, payload) = seal_block(batch.key.vehicle, key, samples)?;
-            tenants.push(batch.key.tenant.uuid());
-            vehicles.push(batch.key.vehicle.uuid());
+            let origin = Origin {
+                vehicle: batch.key.vehicle,
+                subject: SubjectRef::new(batch.key.tenant, *subject),
+                device: batch.device,
+            };
+            rows.entry(origin).or_default().extend(samples);
+        }
+    }
+    let (mut tenants, mut vehicles, mut ids) = (vec![], vec![], vec![]);
+    let (mut kinds, mut subjects, mut key_ids, mut devices) = (vec![], vec![], vec![], vec![]);
+    let (mut from, mut to, mut counts, mut payloads) = (vec![], vec![], vec![], vec![]);
+    for (origin, mut samples) in rows {
+        samples.sort_by_key(|raw| (raw.sample.ts, raw.device_rank));
+        let Origin {
+            vehicle,
+            subject,
+            device,
+        } = origin;
+        let key = key_of(keys, subject)?;
+        for chunk in samples.chunks(LARGEST) {
+            let (header, payload) = seal_block(vehicle, key, chunk)?;
+            tenants.push(subject.tenant.uuid());
+            vehicles.push(vehicle.uuid());
             ids.push(store.ids().uuid());
-            messages.push(batch.message.uuid());
-            received.push(batch.received_at.utc());
             kinds.push(subject.kind);
             subjects.push(subject.id);
             key_ids.push(key.id);
-            devices.push(batch.device.map(DeviceId::uuid));
+            devices.push(device.map(DeviceId::uuid));
             from.push(at(header.min_ts_ms)?);
             to.push(at(header.max_ts_ms)?);
             counts.push(i32::try_from(header.samples).unwrap_or(i32::MAX));
@@ -158,14 +140,13 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
         }
     }
     sqlx::query!(
-        "INSERT INTO raw_journal (tenant_id, vehicle_id, id, message_id, subject_kind, subject_id, key_id, min_ts, max_ts,
-                                  samples, payload, received_at, device_id)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[],
-                              $8::timestamptz[], $9::timestamptz[], $10::int[], $11::bytea[], $12::timestamptz[], $13::uuid[])",
+        "INSERT INTO raw_journal (tenant_id, vehicle_id, id, subject_kind, subject_id, key_id, min_ts, max_ts, samples, payload,
+                                  device_id)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::timestamptz[],
+                              $8::timestamptz[], $9::int[], $10::bytea[], $11::uuid[])",
         &tenants,
         &vehicles,
         &ids,
-        &messages,
         &kinds as &[&str],
         &subjects,
         &key_ids,
@@ -173,7 +154,6 @@ async fn insert_journal(conn: &mut PgConnection, store: &Store, keys: &Keys, bat
         &to,
         &counts,
         &payloads,
-        &received,
         &devices as &[Option<Uuid>],
     )
     .execute(conn)

@@ -16,12 +16,17 @@ pub struct TestBroker {
 impl TestBroker {
     /// Nothing is declared before the first [`TestBroker::queue`].
     pub fn fresh(partitions: u16) -> Self {
+        Self::at(Self::url(), partitions)
+    }
+
+    /// As [`TestBroker::fresh`], at a broker of the test's own.
+    pub fn at(url: String, partitions: u16) -> Self {
         let prefix = format!("odograph-test-{}", unique());
         Self {
             options: RabbitOptions {
                 prefix,
                 partitions,
-                ..RabbitOptions::new(Self::url())
+                ..RabbitOptions::new(url)
             },
         }
     }

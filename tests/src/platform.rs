@@ -10,6 +10,7 @@ use std::{
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use odograph::{
+    bridge,
     cli::{client, serve},
     config::Config,
     import::{self, Summary},
@@ -74,15 +75,22 @@ pub struct Insured {
 }
 
 impl Platform {
+    /// Enough to see partitions at work; every one of them is three quorum queues to make and to delete.
+    pub const PARTITIONS: u16 = 2;
+
     pub async fn start() -> Self {
         Self::start_with(Queue::usual(), |_| {}).await
     }
 
     pub async fn start_with(queue: Queue, configure: impl FnOnce(&mut Config)) -> Self {
-        // Enough to see partitions at work; every one of them is three quorum queues to make and to delete.
-        let partitions = 2;
+        let broker = (queue == Queue::Rabbit).then(|| TestBroker::fresh(Self::PARTITIONS));
+        Self::start_on(broker, configure).await
+    }
+
+    /// On this broker; on none with a queue in the database.
+    pub async fn start_on(broker: Option<TestBroker>, configure: impl FnOnce(&mut Config)) -> Self {
+        let partitions = Self::PARTITIONS;
         let db = TestDb::fresh().await;
-        let broker = (queue == Queue::Rabbit).then(|| TestBroker::fresh(partitions));
         let folder = TempDir::new().expect("a temporary folder");
         let mut config = usual(folder.path(), db.url());
         config.database.max_connections = match Backend::chosen() {
@@ -166,6 +174,7 @@ impl Platform {
             ("ODOGRAPH__QUEUE__PREFIX", config.queue.prefix.clone()),
             ("ODOGRAPH__QUEUE__GENERATION", config.queue.generation.to_string()),
             ("ODOGRAPH__QUEUE__PARTITIONS", config.queue.partitions.to_string()),
+            ("ODOGRAPH__INTAKE__ENABLED", config.intake.enabled.to_string()),
             ("ODOGRAPH__KEYS__MASTER_KEY", config.keys.master_key.clone()),
             ("ODOGRAPH__API__BIND", config.api.bind.to_string()),
             (
@@ -253,6 +262,13 @@ impl Platform {
     pub fn work(&mut self) {
         let stop = CancellationToken::new();
         let task = tokio::spawn(worker::run(self.parts.clone(), stop.clone()));
+        self.running.push((stop, task));
+    }
+
+    /// Starts a bridge; [`Platform::end`] stops it.
+    pub fn bridge(&mut self) {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(bridge::run(self.parts.clone(), stop.clone()));
         self.running.push((stop, task));
     }
 

@@ -168,6 +168,8 @@ pub(crate) const ANSWERS: &[Answers] = &[
     // Sent again, a batch is dropped by the ledger.
     of("send_batch").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
     of("send_batches").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
+    of("forward_traccar").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
+    of("forward_flespi").shows(&[Operational]).purpose(Purpose::Contract).unaudited().again(Same).tables(&["vehicle", "message", "queue_message", "batch_ledger", "raw_journal", "dead_letter", "outcome_count"]),
     of("get_message").shows(&[Operational]).purpose(Purpose::Operation).unaudited().tables(&["message", "dead_letter"]),
     of("create_vehicle").shows(&[Personal]).purpose(Purpose::Contract).audited(&["create vehicle"]).again(Keyed).tables(&["vehicle"]),
     of("list_vehicles").shows(&[Personal]).purpose(Purpose::Contract).unaudited().tables(&["vehicle"]),
@@ -182,6 +184,9 @@ pub(crate) const ANSWERS: &[Answers] = &[
     of("get_device").shows(&[Operational]).purpose(Purpose::Contract).unaudited().tables(&["device", "device_pairing"]),
     of("pair_device").shows(&[Operational]).purpose(Purpose::Contract).audited(&["pair device", "remove device"]).again(Keyed).tables(&["device", "device_pairing"]),
     of("remove_device").shows(&[Operational]).purpose(Purpose::Contract).audited(&["remove device"]).again(Same).tables(&["device", "device_pairing"]),
+    of("create_device_credential").shows(&[Secret]).purpose(Purpose::Contract).audited(&["create device_credential"]).again(Keyed).tables(&["device_credential", "device"]),
+    of("list_device_credentials").shows(&[Operational]).purpose(Purpose::Contract).unaudited().tables(&["device_credential", "device"]),
+    of("revoke_device_credential").shows(&[]).purpose(Purpose::Contract).audited(&["revoke device_credential"]).again(Same).tables(&["device_credential", "device"]),
     of("transfer_vehicle").shows(&[Operational]).purpose(Purpose::Contract).audited(&["transfer vehicle", "end assignment", "cancel policy", "remove device", "remove fleet", "add fleet"]).again(Keyed).tables(&["vehicle_transfer", "assignment", "policy", "device_pairing", "fleet_vehicle", "fleet_vehicle_past", "group_vehicle"]),
     of("list_transfers").shows(&[Operational]).purpose(Purpose::Contract).unaudited().tables(&["vehicle_transfer"]),
     of("withdraw_transfer").shows(&[]).purpose(Purpose::Contract).audited(&["withdraw transfer"]).again(Same).tables(&["vehicle_transfer", "fleet_vehicle", "fleet_vehicle_past"]),

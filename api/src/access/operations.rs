@@ -49,6 +49,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/openapi.json", "get_openapi", Public),
     post("/v1/telemetry/batches", "send_batch", needs(Scope::TelemetryWrite)),
     post("/v1/telemetry/bulk", "send_batches", needs(Scope::TelemetryWrite)),
+    post("/v1/telemetry/traccar", "forward_traccar", needs(Scope::TelemetryWrite)),
+    post("/v1/telemetry/flespi", "forward_flespi", needs(Scope::TelemetryWrite)),
     get(
         "/v1/telemetry/messages/{message_id}",
         "get_message",
@@ -93,6 +95,21 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post(
         "/v1/devices/{device}/removal",
         "remove_device",
+        needs(Scope::VehiclesWrite),
+    ),
+    post(
+        "/v1/devices/{device}/credentials",
+        "create_device_credential",
+        needs(Scope::VehiclesWrite),
+    ),
+    get(
+        "/v1/devices/{device}/credentials",
+        "list_device_credentials",
+        needs(Scope::VehiclesRead),
+    ),
+    delete(
+        "/v1/devices/{device}/credentials/{credential}",
+        "revoke_device_credential",
         needs(Scope::VehiclesWrite),
     ),
     post(

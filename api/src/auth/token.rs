@@ -11,6 +11,7 @@ use ed25519_dalek::{
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use odograph_domain::id::ClientId;
 use odograph_store::Realm;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -71,7 +72,19 @@ pub struct TokenSigner {
     /// Base64url of the public key.
     x: String,
     pem: String,
+    /// Tokens that were checked, by their SHA-256: the signature costs more than all else that a small request does.
+    checked: Cache<[u8; 32], Checked>,
 }
+
+/// What a token that is ours says, and until when.
+#[derive(Debug, Clone)]
+struct Checked {
+    grant: Grant,
+    expires: i64,
+}
+
+/// Tokens that are remembered.
+const REMEMBERED: usize = 10_000;
 
 impl fmt::Debug for TokenSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +126,7 @@ impl TokenSigner {
             key_id: BASE64_URL_SAFE_NO_PAD.encode(thumbprint),
             x,
             pem: pem.to_string(),
+            checked: Cache::new(REMEMBERED),
         })
     }
 
@@ -159,6 +173,30 @@ impl TokenSigner {
 
     /// What a token grants, if it is ours and still holds.
     pub(crate) fn verify(&self, issuer: &str, token: &str, now: DateTime<Utc>) -> Result<Grant, TokenError> {
+        let digest = Sha256::new()
+            .chain_update(issuer)
+            .chain_update([0])
+            .chain_update(token)
+            .finalize();
+        let checked = match self.checked.get(&<[u8; 32]>::from(digest)) {
+            Some(checked) => checked,
+            None => {
+                let checked = self.check(issuer, token)?;
+                // One that does not verify is not remembered: nobody can fill the memory with what they made up.
+                self.checked.insert(digest.into(), checked.clone());
+                checked
+            }
+        };
+        if checked.expires <= now.timestamp() {
+            return Err(TokenError::Expired(
+                DateTime::from_timestamp(checked.expires, 0).unwrap_or_default(),
+            ));
+        }
+        Ok(checked.grant)
+    }
+
+    /// Whose a token is, whether it still holds or not.
+    fn check(&self, issuer: &str, token: &str) -> Result<Checked, TokenError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[AUDIENCE]);
@@ -168,21 +206,20 @@ impl TokenSigner {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.public, &validation)
             .map_err(TokenError::Verify)?
             .claims;
-        if claims.exp <= now.timestamp() {
-            return Err(TokenError::Expired(
-                DateTime::from_timestamp(claims.exp, 0).unwrap_or_default(),
-            ));
-        }
         let realm = match (claims.tenant, claims.platform) {
             (Some(tenant), None) => Realm::Tenant(tenant.parse().map_err(|_| TokenError::Claim("tenant"))?),
             (None, Some(true)) => Realm::Platform,
             _ => return Err(TokenError::Claim("realm")),
         };
-        Ok(Grant {
+        let grant = Grant {
             realm,
             client: claims.sub.parse().map_err(|_| TokenError::Claim("client"))?,
             // A scope of a newer release, unknown to this one, opens nothing here.
             scopes: claims.scope.split(' ').filter_map(Scope::parse).collect(),
+        };
+        Ok(Checked {
+            grant,
+            expires: claims.exp,
         })
     }
 }

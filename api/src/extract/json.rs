@@ -33,7 +33,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             if encoding == ContentEncoding::Identity {
                 return parse(&bytes).map(Self);
             }
-            match body::inflate(&bytes, limits.body_bytes)? {
+            match body::inflate(&bytes, encoding, limits.body_bytes)? {
                 Ok(inflated) => parse(&inflated).map(Self),
                 Err(detail) => Err(Problem::new(Code::MalformedBody, detail)),
             }

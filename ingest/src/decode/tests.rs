@@ -2,11 +2,14 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use odograph_domain::{
-    envelope::{Header, Lane, Source},
+    batch::Batch,
+    envelope::{ContentEncoding, Header, Lane, Source},
     id::{MessageId, TenantId},
+    protobuf::{batch, put_bytes, put_double, put_varint, sample},
     time::ReceivedAt,
 };
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
@@ -80,6 +83,217 @@ fn the_hash_is_of_the_meaning() {
         decode(&packed, &DecodeLimits::default()).unwrap().content_hash,
         hash(one)
     );
+    let packed = envelope(zstd::encode_all(one.as_bytes(), 3).unwrap(), ContentEncoding::Zstd);
+    assert_eq!(
+        decode(&packed, &DecodeLimits::default()).unwrap().content_hash,
+        hash(one)
+    );
+}
+
+fn read_protobuf(payload: Vec<u8>) -> Result<Decoded, Refusal> {
+    let mut envelope = envelope(payload, ContentEncoding::Identity);
+    envelope.header.content_type = ContentType::Protobuf;
+    decode(&envelope, &DecodeLimits::default())
+}
+
+fn batch_of(samples: &str) -> Batch {
+    Batch {
+        batch_id: BatchId::parse("b1").unwrap(),
+        vehicle: "v".to_owned(),
+        device: None,
+        driver: None,
+        accel_frame: AccelFrame::Vehicle,
+        gravity: Gravity::Included,
+        samples: serde_json::from_str(samples).unwrap(),
+        impacts: Vec::new(),
+    }
+}
+
+/// A batch whose samples are these messages.
+fn of_messages(messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut payload = batch_of("[]").to_protobuf();
+    for message in messages {
+        put_bytes(batch::SAMPLES, message, &mut payload);
+    }
+    payload
+}
+
+/// 2026-01-31T07:15:00Z.
+const TS_MS: u64 = 1_769_843_700_000;
+
+fn at_ts() -> Vec<u8> {
+    let mut message = Vec::new();
+    put_varint(sample::TS_MS, TS_MS, &mut message);
+    message
+}
+
+#[test]
+fn fields_of_a_newer_version_are_kept_as_they_came() {
+    let mut newer = at_ts();
+    put_double(4, 50.0, &mut newer);
+    put_varint(700, 300, &mut newer);
+    put_bytes(701, b"new", &mut newer);
+    put_varint(700, 1, &mut newer);
+    let mut payload = of_messages(&[newer]);
+    put_varint(900, 5, &mut payload);
+    let decoded = read_protobuf(payload).unwrap();
+    let names: Vec<_> = decoded.unknown.iter().map(String::as_str).collect();
+    assert_eq!(names, ["protobuf:700", "protobuf:701", "protobuf:900"]);
+    let sample = decoded.samples[0].as_ref().unwrap();
+    assert_eq!(sample.speed_kmh, Some(50.0));
+    assert_eq!(sample.extra["protobuf:700"], "e02bac02e02b01");
+    // From here on it is like any unknown field: JSON has it too, and it goes out as it came in.
+    let json = json!({ "schema": 1, "batch_id": "b", "vehicle": "v", "samples": [sample], "protobuf:900": "a03805" });
+    assert_eq!(read(&json.to_string()).unwrap().content_hash, decoded.content_hash);
+    let mut again = Vec::new();
+    sample.write_message(&mut again);
+    assert_eq!(
+        read_protobuf(of_messages(&[again])).unwrap().samples[0]
+            .as_ref()
+            .unwrap(),
+        sample
+    );
+}
+
+#[test]
+fn each_message_of_a_sample_reads_on_its_own() {
+    let with = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut message = at_ts();
+        put_double(2, 48.5, &mut message);
+        write(&mut message);
+        message
+    };
+    let no_time = {
+        let mut message = Vec::new();
+        put_double(4, 50.0, &mut message);
+        message
+    };
+    let bad = [
+        (
+            with(&|out| put_varint(4, 50, out)),
+            "speed_kmh: wanted a number, got a varint",
+        ),
+        (
+            with(&|out| put_double(4, f64::NAN, out)),
+            "speed_kmh: wanted a finite number",
+        ),
+        (with(&|out| out.extend([0x21, 0, 0])), "from byte 16 on"),
+        (no_time, "every sample needs its time"),
+        (
+            with(&|out| put_bytes(34, &[0; 24], out)),
+            "tyre_kpa: wanted four numbers",
+        ),
+        (
+            with(&|out| put_bytes(sample::DRIVER, &[0xff], out)),
+            "driver: wanted a text",
+        ),
+        (
+            with(&|out| put_bytes(sample::EXTRA, b"\x0a\x01x\x12\x01{", out)),
+            "extra: wanted values as JSON text",
+        ),
+        (
+            with(&|out| put_bytes(sample::EXTRA, b"\x0a\x03lat\x12\x011", out)),
+            "extra: wanted names",
+        ),
+        (
+            with(&|out| put_varint(sample::TS_MS, i64::MAX as u64, out)),
+            "ts: wanted ms since 1970",
+        ),
+    ];
+    let mut messages: Vec<Vec<u8>> = bad.iter().map(|(message, _)| message.clone()).collect();
+    messages.push(with(&|_| {}));
+    let decoded = read_protobuf(of_messages(&messages)).unwrap();
+    assert!(decoded.samples.last().unwrap().is_ok());
+    for ((_, wanted), read) in bad.iter().zip(&decoded.samples) {
+        let bad = read.as_ref().unwrap_err();
+        assert!(bad.detail.contains(wanted), "{wanted}: {}", bad.detail);
+        // Kept with what of it does read; where it is a known field that does not, as a sample that is as bad in JSON.
+        let kept: Value = serde_json::from_str(bad.raw.get()).unwrap();
+        assert!(kept.get("lat").is_none_or(|lat| lat == 48.5), "{kept}");
+        let as_json = json!({ "schema": 1, "batch_id": "b", "vehicle": "v", "samples": [kept] });
+        let unknown_to_json = ["from byte", "driver", "extra"]
+            .iter()
+            .any(|name| wanted.starts_with(name));
+        assert_eq!(
+            read_json_reason(&as_json),
+            Some(bad.reason).filter(|_| !unknown_to_json),
+            "{kept}"
+        );
+    }
+}
+
+fn read_json_reason(batch: &Value) -> Option<SampleRejection> {
+    read(&batch.to_string()).unwrap().samples[0]
+        .as_ref()
+        .err()
+        .map(|bad| bad.reason)
+}
+
+#[test]
+fn refusals_of_messages_are_named() {
+    use MessageRejection::*;
+    let sound = batch_of(r#"[{"ts":"2026-01-31T07:15:00Z"}]"#).to_protobuf();
+    let with = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut payload = sound.clone();
+        write(&mut payload);
+        let refusal = read_protobuf(payload).unwrap_err();
+        (refusal.reason, refusal.detail)
+    };
+    let refusal = read_protobuf(sound[..sound.len() - 1].to_vec()).unwrap_err();
+    assert_eq!((refusal.reason, refusal.batch_id.as_deref()), (Undecodable, Some("b1")));
+    assert_eq!(read_protobuf(Vec::new()).unwrap_err().reason, UnsupportedSchema);
+    assert_eq!(
+        with(&|out| put_varint(batch::SCHEMA, 2, out)).1,
+        "schema: wanted 1, got 2"
+    );
+    assert_eq!(with(&|out| put_varint(batch::ACCEL_FRAME, 9, out)).0, BadBatch);
+    assert_eq!(
+        with(&|out| put_bytes(batch::DRIVER, &[0xff], out)).1,
+        "driver: wanted a text, got one not in UTF-8"
+    );
+    assert_eq!(with(&|out| put_varint(batch::SAMPLES, 9, out)).0, BadBatch);
+    assert_eq!(with(&|out| put_bytes(batch::BATCH_ID, b"", out)).0, BadBatch);
+    assert_eq!(with(&|out| put_bytes(batch::VEHICLE, b"", out)).0, BadBatch);
+    assert_eq!(
+        read_protobuf(batch_of("[]").to_protobuf()).unwrap_err().reason,
+        EmptyBatch
+    );
+}
+
+#[test]
+fn numbers_are_the_same_to_the_last_bit() {
+    for text in [
+        "0.27516333805159693",
+        "48.123456789012345",
+        "1e-7",
+        "123456789.12345679",
+        "9007199254740993",
+        "-0.0",
+    ] {
+        let json = format!(
+            r#"{{"schema":1,"batch_id":"b1","vehicle":"v","samples":[{{"ts":"2026-01-31T07:15:00Z","lat":{text}}}]}}"#
+        );
+        let mut batch = batch_of(r#"[{"ts":"2026-01-31T07:15:00Z"}]"#);
+        batch.samples[0].lat = Some(text.parse().unwrap());
+        assert_eq!(
+            read(&json).unwrap().content_hash,
+            read_protobuf(batch.to_protobuf()).unwrap().content_hash,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn in_whatever_order_the_samples_come() {
+    let one = batch_of(
+        r#"[{"ts":"2026-01-31T07:15:00Z","lat":1},{"ts":"2026-01-31T07:15:01Z"},{"ts":"2026-01-31T07:15:00Z"}]"#,
+    );
+    let mut other = one.clone();
+    other.samples.reverse();
+    let hash = |batch: &Batch| read_protobuf(batch.to_protobuf()).unwrap().content_hash;
+    assert_eq!(hash(&one), hash(&other));
+    other.samples.push(other.samples[0].clone());
+    assert_ne!(hash(&one), hash(&other));
 }
 
 #[test]

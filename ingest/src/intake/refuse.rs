@@ -9,11 +9,11 @@ use odograph_domain::{
 };
 
 use super::{Judged, Part};
-use crate::{decode::Refusal, minimise::scrub};
+use crate::{decode::Refusal, minimise::scrub_message};
 
 /// A message that is refused whole. Without a context (vehicle unknown) nobody has allowed behaviour to be kept.
 pub fn refuse(header: &Header, refusal: Refusal, payload: &[u8], context: Option<&VehicleContext>) -> Judged {
-    let payload = scrub(payload, header.content_encoding, &|ts| match (context, ts) {
+    let payload = scrub_message(header, payload, &|ts| match (context, ts) {
         (Some(context), Some(ts)) => context.behaviour_allowed(ts.utc()),
         _ => false,
     });

@@ -1,7 +1,7 @@
 //! One partition, consumed on a channel of its own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -19,10 +19,18 @@ use odograph_domain::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Shared, answered, backoff::Backoff, inbox::Inbox, probe, reason, topology::Topology};
+use super::{
+    Shared, answered,
+    backoff::Backoff,
+    inbox::{Inbox, Message},
+    probe, reason,
+    topology::Topology,
+};
 
-/// A receipt's tag is the channel's epoch and, in this many lower bits, the delivery tag on that channel.
-const TAG_BITS: u32 = 40;
+/// A receipt's tag is the channel's epoch, the delivery tag on that channel, and the place of the envelope in the message,
+/// in this many bits: 16, 34 and 13, so that the number is not negative.
+const TAG_BITS: u32 = 34;
+const PART_BITS: u32 = 13;
 /// Quorum queues before RabbitMQ 4 keep the order of what is given back only up to this many messages at a time.
 const GIVE_BACK: usize = 32;
 /// For the pump to move what is already here.
@@ -43,9 +51,18 @@ struct Line {
     channel: Channel,
     inbox: Arc<Inbox>,
     pump: JoinHandle<()>,
-    /// Delivery tags that were handed on and not acknowledged.
-    handed: BTreeSet<u64>,
+    /// Delivery tags that were handed on, in part at least, and of each the envelopes that are not acknowledged.
+    handed: BTreeMap<u64, Parts>,
     settled: Settled,
+}
+
+/// The envelopes of one message that have not been acknowledged yet, by their places.
+struct Parts(BTreeSet<usize>);
+
+impl Parts {
+    fn of(message: &Message) -> Self {
+        Self((0..message.parts).collect())
+    }
 }
 
 /// Which delivery tags of a channel are acknowledged. They count up from 1 over all lanes, so a run without a hole can be
@@ -149,13 +166,13 @@ impl RabbitConsumer {
         }
         let inbox = Arc::new(Inbox::new(self.shared.held.counter(), self.shared.options.portion));
         let pump = tokio::spawn(pump(streams, Arc::clone(&inbox)));
-        let epoch = i64::from(self.shared.epochs.fetch_add(1, Ordering::Relaxed) & 0x7f_ffff);
+        let epoch = i64::from(self.shared.epochs.fetch_add(1, Ordering::Relaxed) & 0xffff);
         Ok(Line {
             epoch,
             channel,
             inbox,
             pump,
-            handed: BTreeSet::new(),
+            handed: BTreeMap::new(),
             settled: Settled::default(),
         })
     }
@@ -192,13 +209,15 @@ impl Consumer for RabbitConsumer {
             let epoch = line.epoch;
             let taken = line.inbox.take(max);
             if !taken.is_empty() {
-                line.handed.extend(taken.iter().map(|message| message.tag));
+                for message in &taken {
+                    line.handed.entry(message.tag).or_insert_with(|| Parts::of(message));
+                }
                 return Ok(taken
                     .into_iter()
                     .map(|message| Delivery {
                         receipt: Receipt {
                             lane: message.lane,
-                            tag: (epoch << TAG_BITS) | message.tag as i64,
+                            tag: receipt_tag(epoch, &message),
                         },
                         bytes: message.bytes,
                         redelivered: message.redelivered,
@@ -223,12 +242,9 @@ impl Consumer for RabbitConsumer {
         };
         let (ours, others): (Vec<_>, Vec<_>) = receipts
             .iter()
-            .partition(|receipt| receipt.tag >> TAG_BITS == line.epoch);
-        let tags: BTreeSet<u64> = ours
-            .iter()
-            .map(|receipt: &&Receipt| (receipt.tag & ((1 << TAG_BITS) - 1)) as u64)
-            .collect();
-        line.acknowledge(tags).await?;
+            .partition(|receipt| receipt.tag >> (TAG_BITS + PART_BITS) == line.epoch);
+        let whole = line.settle(ours.iter().map(|receipt: &&Receipt| tag_and_part(receipt.tag)));
+        line.acknowledge(whole).await?;
         if others.is_empty() { Ok(()) } else { Err(lost()) }
     }
 
@@ -241,11 +257,33 @@ impl Consumer for RabbitConsumer {
     }
 }
 
+fn receipt_tag(epoch: i64, message: &Message) -> i64 {
+    (epoch << (TAG_BITS + PART_BITS)) | ((message.tag as i64) << PART_BITS) | message.part as i64
+}
+
+fn tag_and_part(tag: i64) -> (u64, usize) {
+    let message = (tag >> PART_BITS) & ((1 << TAG_BITS) - 1);
+    (message as u64, (tag & ((1 << PART_BITS) - 1)) as usize)
+}
+
 impl Line {
-    /// Tags that are not ours to acknowledge (any more) are left alone: a second acknowledgement would make the broker
-    /// close the channel.
+    /// Notes envelopes as done; returns the messages of which none is left. Those that are not ours to acknowledge (any more)
+    /// are left alone: a second acknowledgement would make the broker close the channel.
+    fn settle(&mut self, done: impl Iterator<Item = (u64, usize)>) -> BTreeSet<u64> {
+        let mut whole = BTreeSet::new();
+        for (tag, part) in done {
+            if let Some(parts) = self.handed.get_mut(&tag) {
+                parts.0.remove(&part);
+                if parts.0.is_empty() {
+                    whole.insert(tag);
+                }
+            }
+        }
+        whole
+    }
+
+    /// Tells the broker that these messages are done. What fails is still open, and may be acknowledged again.
     async fn acknowledge(&mut self, tags: BTreeSet<u64>) -> Result<(), QueueError> {
-        let tags: BTreeSet<u64> = tags.intersection(&self.handed).copied().collect();
         self.settled.above.extend(self.inbox.dropped());
         let mut settled = self.settled.clone();
         let (together, singly) = settled.add(&tags);
@@ -260,7 +298,7 @@ impl Line {
         );
         answered("acknowledging", try_join_all(sent)).await?;
         self.settled = settled;
-        self.handed.retain(|tag| !tags.contains(tag));
+        self.handed.retain(|tag, _| !tags.contains(tag));
         self.inbox.settled(tags.len());
         Ok(())
     }
@@ -278,9 +316,10 @@ impl Line {
         if tokio::time::timeout(DRAIN, &mut self.pump).await.is_err() {
             self.pump.abort();
         }
-        let mut tags: Vec<u64> = std::mem::take(&mut self.handed).into_iter().collect();
+        let mut tags: Vec<u64> = std::mem::take(&mut self.handed).into_keys().collect();
         tags.extend(self.inbox.take_all().iter().map(|message| message.tag));
         tags.sort_unstable();
+        tags.dedup();
         for some in tags.chunks(GIVE_BACK) {
             if let Some(&last) = some.last() {
                 self.channel

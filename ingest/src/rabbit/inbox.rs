@@ -9,6 +9,7 @@ use std::{
 };
 
 use odograph_domain::{
+    carrier,
     envelope::{Lane, weight},
     queue::{Portion, Room},
 };
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 pub(super) struct Inbox {
     state: Mutex<State>,
     changed: Notify,
-    /// Messages brought by this channel and not acknowledged.
+    /// Messages of the broker brought by this channel and not acknowledged.
     held: Arc<AtomicU64>,
     portion: Portion,
 }
@@ -33,9 +34,13 @@ struct State {
     closed: bool,
 }
 
+/// An envelope, as a message of the broker brought it, alone or with others.
 pub(super) struct Message {
     pub(super) lane: Lane,
     pub(super) tag: u64,
+    /// Its place in the message of the broker, and how many that holds.
+    pub(super) part: usize,
+    pub(super) parts: usize,
     pub(super) redelivered: bool,
     pub(super) bytes: Vec<u8>,
 }
@@ -66,12 +71,23 @@ impl Inbox {
 
     pub(super) fn put(&self, lane: Lane, tag: u64, redelivered: bool, bytes: Vec<u8>) {
         self.held.fetch_add(1, Ordering::Relaxed);
-        self.state().lane(lane).push_back(Message {
+        let message = |part, parts, bytes| Message {
             lane,
             tag,
+            part,
+            parts,
             redelivered,
             bytes,
-        });
+        };
+        let envelopes = carrier::unpack(&bytes);
+        match envelopes.len() {
+            1 => self.state().lane(lane).push_back(message(0, 1, bytes)),
+            parts => {
+                let each = envelopes.into_iter().enumerate();
+                let each = each.map(|(part, envelope)| message(part, parts, envelope.to_vec()));
+                self.state().lane(lane).extend(each);
+            }
+        }
         self.changed.notify_one();
     }
 
@@ -99,17 +115,25 @@ impl Inbox {
         self.state().lost.clone()
     }
 
-    /// Up to `max` messages and a portion of bytes: urgent, then live, then bulk, each in order.
+    /// Up to `max` envelopes and a portion of bytes, or somewhat more where they travelled together: urgent, then live, then
+    /// bulk, each in order.
     pub(super) fn take(&self, max: usize) -> Vec<Message> {
         let mut state = self.state();
         let mut room = Room::new(self.portion, max);
         let mut taken = Vec::new();
         for lane in Lane::ALL {
             let waiting = state.lane(lane);
-            while let Some(next) = waiting.front()
-                && room.admits(lane, weight(&next.bytes))
-            {
-                taken.extend(waiting.pop_front());
+            while let Some(first) = waiting.front() {
+                // What travels together is taken together: whoever leaves in between gives back a message as a whole.
+                let tag = first.tag;
+                let together = waiting.iter().take_while(|message| message.tag == tag);
+                let (count, bytes) = together.fold((0, 0), |(count, bytes), message| {
+                    (count + 1, bytes + weight(&message.bytes))
+                });
+                if !room.admits(lane, count, bytes) {
+                    break;
+                }
+                taken.extend(waiting.drain(..count));
             }
         }
         taken

@@ -1,7 +1,7 @@
 //! Publishing with confirms, a whole batch in flight at once.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +12,11 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use odograph_domain::{envelope::Envelope, queue::QueueError};
+use odograph_domain::{
+    carrier,
+    envelope::{Envelope, Lane},
+    queue::QueueError,
+};
 use tokio::sync::{RwLock, Semaphore};
 
 use super::{
@@ -76,10 +80,7 @@ impl Publishing {
             .await
             .map_err(busy)?;
         let topology = self.topology.get();
-        let messages: Vec<Message> = envelopes
-            .iter()
-            .map(|envelope| message(&topology, envelope))
-            .collect::<Result<_, _>>()?;
+        let messages = messages(&topology, envelopes)?;
         let connection = self.link.connection(deadline).await?;
         let channel = self.channel(&connection).await?;
         match unless_blocked(&connection, send(&channel, &topology.exchange(), messages)).await {
@@ -137,15 +138,27 @@ impl Publishing {
     }
 }
 
-fn message(topology: &Topology, envelope: &Envelope) -> Result<Message, QueueError> {
-    let bytes = envelope
-        .encode()
-        .map_err(|error| QueueError::Misused(error.to_string()))?;
-    let partition = envelope.header.partition(topology.partitions());
-    Ok(Message {
-        routing_key: Topology::routing_key(envelope.header.lane, partition),
-        bytes,
-    })
+/// What goes to the same queue travels together, in order.
+fn messages(topology: &Topology, envelopes: &[Envelope]) -> Result<Vec<Message>, QueueError> {
+    let mut by_queue: BTreeMap<(Lane, u16), Vec<Vec<u8>>> = BTreeMap::new();
+    for envelope in envelopes {
+        let bytes = envelope
+            .encode()
+            .map_err(|error| QueueError::Misused(error.to_string()))?;
+        let partition = envelope.header.partition(topology.partitions());
+        by_queue
+            .entry((envelope.header.lane, partition))
+            .or_default()
+            .push(bytes);
+    }
+    let message = |((lane, partition), envelopes)| {
+        let routing_key = Topology::routing_key(lane, partition);
+        carrier::pack(envelopes).into_iter().map(move |bytes| Message {
+            routing_key: routing_key.clone(),
+            bytes,
+        })
+    };
+    Ok(by_queue.into_iter().flat_map(message).collect())
 }
 
 /// Sends in order, and returns when the broker has confirmed all. One at a time, since only then the order holds; the

@@ -16,7 +16,7 @@ use lapin::{
 };
 use odograph_domain::{envelope::Lane, queue::Generation};
 
-use super::{RabbitOptions, probe};
+use super::{RabbitOptions, intake, probe};
 
 /// As good as none. RabbitMQ 4 gives up on a message after 20 returns unless told otherwise, and what it gives up on is lost;
 /// -1 would switch that off there, but to 3.10 it is a limit that the first return exceeds.
@@ -24,7 +24,7 @@ const DELIVERY_LIMIT: i32 = i32::MAX;
 /// For how long a queue is left missing before it is made again. When a queue is deleted, RabbitMQ before 4 first tries, for
 /// some tens of milliseconds, to subscribe its consumers once more. If there is a queue of that name again by then, it
 /// succeeds, tells nobody, and drops whatever it should deliver to them from then on; only if there is none are they told.
-const GONE: Duration = Duration::from_secs(1);
+pub(super) const GONE: Duration = Duration::from_secs(1);
 
 pub(super) struct Topology {
     options: RabbitOptions,
@@ -96,7 +96,10 @@ impl Topology {
         if self.superseded {
             return Ok(());
         }
-        let first = self.declare_exchange(connection).await?;
+        if self.options.intake {
+            intake::declare(connection, &self.options).await?;
+        }
+        let first = declare_exchange(connection, &self.exchange(), ExchangeKind::Direct).await?;
         let mut missing = Vec::new();
         for partition in 0..self.options.partitions {
             // Nobody can have consumed from queues that never were.
@@ -117,25 +120,6 @@ impl Topology {
             self.declare_queue(&channel, lane, partition).await?;
         }
         channel.close(200, "declared".into()).await
-    }
-
-    /// Declares the exchange; returns whether there was none.
-    async fn declare_exchange(&self, connection: &Connection) -> lapin::Result<bool> {
-        let declare = async |passive| {
-            let options = ExchangeDeclareOptions {
-                passive,
-                durable: true,
-                ..ExchangeDeclareOptions::default()
-            };
-            let channel = connection.create_channel().await?;
-            let (name, kind) = (self.exchange().into(), ExchangeKind::Direct);
-            channel
-                .exchange_declare(name, kind, options, FieldTable::default())
-                .await
-        };
-        let first = !found(declare(true).await)?;
-        declare(false).await?;
-        Ok(first)
     }
 
     /// Declares those queues of a partition that are there, which tells whether they are as they should be; returns those
@@ -161,6 +145,16 @@ impl Topology {
         for queue in self.options.queues() {
             channel
                 .queue_delete(queue.into(), QueueDeleteOptions::default())
+                .await?;
+        }
+        if self.options.intake {
+            for queue in self.options.intake_queues() {
+                channel
+                    .queue_delete(queue.into(), QueueDeleteOptions::default())
+                    .await?;
+            }
+            channel
+                .exchange_delete(self.options.intake_exchange().into(), ExchangeDeleteOptions::default())
                 .await?;
         }
         channel
@@ -269,8 +263,26 @@ impl Topology {
     }
 }
 
+/// Declares a durable exchange; returns whether there was none.
+pub(super) async fn declare_exchange(connection: &Connection, name: &str, kind: ExchangeKind) -> lapin::Result<bool> {
+    let declare = async |passive| {
+        let options = ExchangeDeclareOptions {
+            passive,
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let channel = connection.create_channel().await?;
+        channel
+            .exchange_declare(name.into(), kind.clone(), options, FieldTable::default())
+            .await
+    };
+    let first = !found(declare(true).await)?;
+    declare(false).await?;
+    Ok(first)
+}
+
 /// Whether the broker has what was asked for. If not, it has closed the channel.
-fn found<T>(answer: lapin::Result<T>) -> lapin::Result<bool> {
+pub(super) fn found<T>(answer: lapin::Result<T>) -> lapin::Result<bool> {
     match answer {
         Ok(_) => Ok(true),
         Err(error) if is_not_found(&error) => Ok(false),
@@ -283,7 +295,7 @@ pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == NOT_FOUND)
 }
 
-fn arguments() -> FieldTable {
+pub(super) fn arguments() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     // An operator may bound the length by a policy. The broker's own choice would then be to drop the oldest message,

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    cpu::Cpu,
     drive::Car,
     world::{Insured, World, unique},
 };
@@ -54,6 +55,8 @@ pub struct Plan {
     pub in_flight: u64,
     pub workers: usize,
     pub publishers: usize,
+    /// Everything is in the queue before anybody works on it, so that the workers alone are measured.
+    pub queue_full: bool,
 }
 
 /// What came of it.
@@ -67,6 +70,8 @@ pub struct Outcome {
     pub derived: Duration,
     pub census: Census,
     pub meter: Arc<Meter>,
+    /// Processor time until all was derived: ours (publishers, unless the queue was full before, and workers) and the servers'.
+    pub cpu: Vec<(&'static str, Duration)>,
     pub reference: Reference,
 }
 
@@ -82,7 +87,7 @@ pub struct Reference {
 pub(super) struct Message {
     vehicle: VehicleId,
     given: Arc<str>,
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
     pub(super) samples: u64,
 }
 
@@ -100,7 +105,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     eprintln!("registering {} vehicles …", plan.vehicles);
     let fleet = world.insure(plan.vehicles, start.utc().date_naive()).await?;
     eprintln!("driving …");
-    let lanes = drive(plan, &fleet, start)?;
+    let mut lanes = drive(plan, &fleet, start)?;
     world.scratch.analyze().await?;
     let samples = lanes.iter().flatten().map(|message| message.samples).sum();
     let batches = lanes.iter().map(|lane| lane.len() as u64).sum();
@@ -108,13 +113,26 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let reference = reference(world, plan, &lanes).await?;
     eprintln!("{samples} samples through the pipeline …");
     let stop = CancellationToken::new();
-    let working: Vec<JoinHandle<Result<()>>> = (0..plan.workers)
-        .map(|_| tokio::spawn(worker::run(world.parts.clone(), stop.clone())))
-        .collect();
-    // Until the partitions are held nothing would be measured but the wait for them.
-    sleep(Duration::from_secs(1)).await;
-    let since = Instant::now();
-    let ran = measure(world, plan, lanes, since).await;
+    let work = || -> Vec<JoinHandle<Result<()>>> {
+        let worker = |_| tokio::spawn(worker::run(world.parts.clone(), stop.clone()));
+        (0..plan.workers).map(worker).collect()
+    };
+    let mut working = Vec::new();
+    if plan.queue_full {
+        publish_all(world, plan, std::mem::take(&mut lanes), Instant::now()).await?;
+    } else {
+        working = work();
+        // Until the partitions are held nothing would be measured but the wait for them.
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (before, since) = (Cpu::now(), Instant::now());
+    if plan.queue_full {
+        working = work();
+    } else {
+        publish_all(world, plan, std::mem::take(&mut lanes), since).await?;
+    }
+    let ran = finished(world, batches, since).await;
+    let cpu = before.since();
     stop.cancel();
     for worker in working {
         worker.await.context("a worker panicked")??;
@@ -128,6 +146,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
         derived,
         census,
         meter: world.parts.meter.clone(),
+        cpu,
         reference,
     })
 }
@@ -163,7 +182,7 @@ impl Outcome {
 }
 
 /// Each publisher's messages in the order they are sent: all its vehicles side by side, batch after batch.
-fn drive(plan: &Plan, fleet: &[Insured], start: EventTime) -> Result<Vec<Vec<Message>>> {
+pub(super) fn drive(plan: &Plan, fleet: &[Insured], start: EventTime) -> Result<Vec<Vec<Message>>> {
     let mut lanes: Vec<Vec<Vec<Message>>> = vec![Vec::new(); plan.publishers];
     for (number, insured) in fleet.iter().enumerate() {
         lanes[number % plan.publishers].push(batches_of(plan, number, insured, start)?);
@@ -221,9 +240,7 @@ pub(super) fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: E
     Ok(messages)
 }
 
-/// Publishes everything and waits until all of it is committed, then until it is derived.
-async fn measure(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since: Instant) -> Result<(Duration, Duration)> {
-    let batches: u64 = lanes.iter().map(|lane| lane.len() as u64).sum();
+async fn publish_all(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since: Instant) -> Result<()> {
     let sent = Arc::new(AtomicU64::new(0));
     let publishing = lanes.into_iter().map(|lane| {
         let publisher = Sender {
@@ -238,6 +255,11 @@ async fn measure(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since: In
     for published in try_join_all(publishing).await? {
         published?;
     }
+    Ok(())
+}
+
+/// Waits until all of it is committed, then until it is derived.
+async fn finished(world: &World, batches: u64, since: Instant) -> Result<(Duration, Duration)> {
     let meter = &world.parts.meter;
     progresses(|| async { Ok(batches.saturating_sub(meter.commit_us.count())) }).await?;
     let ingested = since.elapsed();
@@ -296,7 +318,7 @@ impl Sender {
             let committed = self.parts.meter.commit_us.count();
             self.sent.load(Ordering::Relaxed).saturating_sub(committed)
         };
-        while on_the_way() > self.plan.in_flight {
+        while !self.plan.queue_full && on_the_way() > self.plan.in_flight {
             sleep(Duration::from_millis(2)).await;
         }
     }

@@ -20,16 +20,14 @@ use odograph_domain::{
 };
 use odograph_scoring::features::{self, TripInput};
 use odograph_store::{Census, Page, Writes};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     drive::{Car, raw},
     load::{self, Answered, Kind},
+    served::Served,
     world::{Insured, TIME_ZONE, World},
 };
 use crate::{
-    cli::{client, serve},
     pipeline::{Pipeline, charge, derive::Changes},
     root::System,
 };
@@ -73,21 +71,13 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     world.scratch.analyze().await?;
     let stored = world.parts.store.worker().census(world.tenant).await?;
     let kinds = Asking::of(world, &fleet).await?;
-    let credentials = client::create(&world.parts, world.tenant, "bench", &[]).await?;
-    let (stop, (bound, address)) = (CancellationToken::new(), oneshot::channel());
-    let (parts, stopping) = (world.parts.clone(), stop.clone());
-    let serving =
-        tokio::spawn(
-            async move { serve::serve_until(&parts, stopping, move |url| drop(bound.send(url.to_owned()))).await },
-        );
-    let url = address.await.context("the API did not start")?;
-    let token = token(&url, &credentials).await?;
+    let served = Served::start(world).await?;
+    let (url, token) = (&served.url, &served.token);
     eprintln!("{} requests a second for {} s …", plan.rate, plan.lasts.as_secs());
     // What the first requests find cold, the service's caches and the connections, is warm for all that follow.
-    let _ = load::run(kinds.of_url(&url), &token, plan.rate, Duration::from_secs(3)).await?;
-    let ran = load::run(kinds.of_url(&url), &token, plan.rate, plan.lasts).await;
-    stop.cancel();
-    serving.await.context("the API panicked")??;
+    let _ = load::run(kinds.of_url(url), token, plan.rate, Duration::from_secs(3)).await?;
+    let ran = load::run(kinds.of_url(url), token, plan.rate, plan.lasts).await;
+    served.end().await?;
     let (answered, behind) = ran?;
     Ok(Outcome {
         stored,
@@ -257,7 +247,7 @@ async fn mark_dirty(world: &World, plan: &Plan, fleet: &[Insured], first_day: Na
     let lease = leased.first().context("no partition could be leased")?;
     let mut tx = world.parts.store.worker().begin(lease, &[world.tenant]).await?;
     let vehicles: Vec<_> = fleet.iter().map(|one| (world.tenant, one.vehicle)).collect();
-    tx.lock_states(&vehicles).await?;
+    tx.lock(&vehicles).await?;
     let from = EventTime::new(first_day.and_time(NaiveTime::MIN).and_utc());
     let window = Window {
         from,
@@ -270,6 +260,7 @@ async fn mark_dirty(world: &World, plan: &Plan, fleet: &[Insured], first_day: Na
         due_at: now,
         at_once: true,
         cause: Cause::of(Why::NewData),
+        open_s: None,
     });
     let writes = Writes {
         dirty: dirty.collect(),
@@ -332,23 +323,4 @@ impl Asking {
             kind("nothing (/healthz)", 1, vec![(format!("{url}/healthz"), String::new())]),
         ]
     }
-}
-
-async fn token(url: &str, credentials: &client::Credentials) -> Result<String> {
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={}",
-        credentials.id, credentials.secret
-    );
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .build()?
-        .post(format!("{url}/v1/oauth/token"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(form)
-        .send()
-        .await?
-        .error_for_status()?;
-    let answer: serde_json::Value = serde_json::from_str(&answer.text().await?)?;
-    let token = answer["access_token"].as_str().context("no token came")?;
-    Ok(token.to_owned())
 }

@@ -1,5 +1,7 @@
 //! A database, queues and an insured fleet that only one benchmark knows.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -86,6 +88,25 @@ impl World {
             .buffered(AT_ONCE)
             .try_collect()
             .await
+    }
+
+    /// Batches that the queue holds, whatever they travel in. Takes them all: nobody may be working on it.
+    pub async fn envelopes_waiting(&self) -> Result<u64> {
+        let mut count = 0;
+        for partition in 0..self.parts.queue.partitions() {
+            let mut consumer = self.parts.queue.consume(partition).await?;
+            loop {
+                let some = consumer.receive(10_000, Duration::from_millis(500)).await?;
+                if some.is_empty() {
+                    break;
+                }
+                count += some.len() as u64;
+                let receipts: Vec<_> = some.iter().map(|delivery| delivery.receipt).collect();
+                consumer.acknowledge(&receipts).await?;
+            }
+            consumer.close().await?;
+        }
+        Ok(count)
     }
 
     /// Deletes the queues and, unless it is to be kept, the database.

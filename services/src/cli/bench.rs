@@ -6,7 +6,7 @@ use odograph_domain::envelope::Lane;
 
 use super::table;
 use crate::{
-    bench::{ingest, lanes, reads, scoring, world::World},
+    bench::{door, ingest, lanes, reads, scoring, world::World},
     config::Config,
 };
 
@@ -17,6 +17,8 @@ pub(super) enum Bench {
     Ingest(Ingest),
     /// How long live and urgent batches wait for their commit beside a backfill, and without one.
     Lanes(Lanes),
+    /// Batches over HTTP until the queue holds them, by a database and queues made for it.
+    Http(Http),
     /// Trips, scores and premiums read through the API at a fixed rate, from a database made for it.
     Reads(Reads),
     /// Trip features of samples in memory, on all cores. Beside polars: scripts/bench-scoring.
@@ -90,6 +92,9 @@ pub(super) struct Ingest {
     /// Publishers side by side; a vehicle's batches always go by the same.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     publishers: u32,
+    /// Fill the queue first, then start the workers: measures these alone.
+    #[arg(long, conflicts_with = "rate")]
+    queue_full: bool,
     /// Partitions, instead of queue.partitions.
     #[arg(long)]
     partitions: Option<u16>,
@@ -125,6 +130,28 @@ pub(super) struct Lanes {
     bulk_batch: u32,
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// Broker, instead of queue.url.
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave the database behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Http {
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    vehicles: u32,
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    requests: u32,
+    /// Samples in a request.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Connections side by side, each with one request at a time.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
     /// Broker, instead of queue.url.
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
@@ -195,6 +222,7 @@ impl Bench {
         match self {
             Self::Ingest(ingest) => ingest.run(config).await,
             Self::Lanes(lanes) => lanes.run(config).await,
+            Self::Http(http) => http.run(config).await,
             Self::Reads(reads) => reads.run(config).await,
             Self::Scoring(scoring) => scoring.run(),
         }
@@ -223,6 +251,7 @@ impl Ingest {
             in_flight: self.in_flight,
             workers: self.workers as usize,
             publishers: self.publishers as usize,
+            queue_full: self.queue_full,
         };
         let world = World::make(config, self.keep).await?;
         let ran = ingest::run(&world, &plan).await;
@@ -260,6 +289,10 @@ impl Ingest {
             "ratio             {:9.2} of the reference's rate",
             outcome.reference.took.as_secs_f64() / outcome.derived.as_secs_f64()
         );
+        for (who, spent) in &outcome.cpu {
+            let us = spent.as_secs_f64() * 1e6;
+            println!("processor time    {:9.2} µs a sample    {who}", us / samples);
+        }
         println!(
             "commit latency    p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
             ms(meter.commit_us.quantile(0.5)),
@@ -281,6 +314,57 @@ impl Ingest {
             println!("\n{table}");
         }
     }
+}
+
+impl Http {
+    async fn run(self, mut config: Config) -> Result<()> {
+        if let Some(url) = &self.queue_url {
+            config.queue.url.clone_from(url);
+        }
+        let keys = own_address(&mut config)?;
+        let plan = door::Plan {
+            seed: self.seed,
+            vehicles: self.vehicles as usize,
+            requests: self.requests as usize,
+            batch: self.batch as usize,
+            connections: self.connections as usize,
+        };
+        let world = World::make(config, self.keep).await?;
+        let ran = door::run(&world, &plan).await;
+        world.end().await?;
+        drop(keys);
+        let outcome = ran?;
+        let (requests, took) = (outcome.requests as f64, outcome.took.as_secs_f64());
+        println!("{} requests of {} samples\n", outcome.requests, outcome.samples);
+        println!(
+            "accepted          {:9.0} requests/s  {:9.0} samples/s  {took:6.2} s",
+            requests / took,
+            outcome.samples as f64 / took
+        );
+        for (who, spent) in &outcome.cpu {
+            println!(
+                "processor time    {:9.1} µs a request    {who}",
+                spent.as_secs_f64() * 1e6 / requests
+            );
+        }
+        let ms = |share| outcome.latency_us.quantile(share) as f64 / 1000.0;
+        println!(
+            "latency           p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            ms(0.5),
+            ms(0.99),
+            ms(1.0)
+        );
+        outcome.check()
+    }
+}
+
+/// An address of its own for an API that only the benchmark knows, and a folder for its keys.
+fn own_address(config: &mut Config) -> Result<tempfile::TempDir> {
+    config.api.bind = ([127, 0, 0, 1], 0).into();
+    config.api.public_url.clear();
+    let keys = tempfile::tempdir()?;
+    config.data.dir = keys.path().to_owned();
+    Ok(keys)
 }
 
 impl Scoring {
@@ -325,10 +409,7 @@ impl Reads {
     async fn run(self, mut config: Config) -> Result<()> {
         // Nothing is sent: the queue may be the table.
         config.queue.url.clear();
-        config.api.bind = ([127, 0, 0, 1], 0).into();
-        config.api.public_url.clear();
-        let keys = tempfile::tempdir()?;
-        config.data.dir = keys.path().to_owned();
+        let keys = own_address(&mut config)?;
         let plan = reads::Plan {
             seed: self.seed,
             vehicles: self.vehicles as usize,
@@ -339,6 +420,7 @@ impl Reads {
         let world = World::make(config, self.keep).await?;
         let ran = reads::run(&world, &plan).await;
         world.end().await?;
+        drop(keys);
         let outcome = ran?;
         show_reads(&plan, &outcome);
         outcome.check(&plan)

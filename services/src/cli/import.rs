@@ -19,7 +19,8 @@ pub(super) struct Import {
     /// Name or id of the tenant whose vehicles these are.
     #[arg(long)]
     tenant: String,
-    /// Canonical CSV (plain or gzip) or Parquet, recognised by content.
+    /// Canonical CSV (plain or gzip) or Parquet, recognised by content; or folders, of which every file that ends in .csv,
+    /// .csv.gz or .parquet is taken, in the order of their names. One that was imported before counts as duplicate.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Create vehicles and drivers the tenant does not know yet, each vehicle with a policy from the first of the month
@@ -82,7 +83,7 @@ impl Import {
             bail!(
                 "{} of {} files could not be read to the end",
                 summary.broken.len(),
-                self.files.len()
+                import::files(&self.files)?.len()
             );
         }
         Ok(())
@@ -95,15 +96,25 @@ impl Import {
         register: Option<&Register>,
         interrupted: &CancellationToken,
     ) -> Result<Summary> {
-        let mut summary = Summary::new(parts.ids.uuid());
-        for file in &self.files {
+        let files = import::files(&self.files)?;
+        let mut all = Summary::new(parts.ids.uuid());
+        for (place, file) in files.iter().enumerate() {
+            // Each file is a run of its own, so that it is known how each ended.
+            let mut summary = Summary::new(parts.ids.uuid());
             import::send(parts, tenant, file, register, &mut summary, interrupted)
                 .await
                 .with_context(|| format!("importing {}", file.display()))?;
+            if !self.no_work {
+                import::wait(parts, tenant, &mut summary, interrupted).await?;
+            }
+            if files.len() > 1 {
+                println!("[{}/{}] {}: {}", place + 1, files.len(), file.display(), summary.line());
+            }
+            all.add(summary);
+            if interrupted.is_cancelled() {
+                break;
+            }
         }
-        if !self.no_work {
-            import::wait(parts, tenant, &mut summary, interrupted).await?;
-        }
-        Ok(summary)
+        Ok(all)
     }
 }

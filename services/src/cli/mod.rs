@@ -45,8 +45,10 @@ enum Command {
     Demo(demo::Demo),
     /// Serve the HTTP API.
     Serve,
-    /// Work on the queue: ingest, derive trips, score, price.
+    /// Work on the queue: ingest, derive trips, score, price. With an intake, also pass on what comes there.
     Work,
+    /// Only pass on what senders gave to the broker themselves (AMQP, MQTT), from the intake queues to the workers.
+    Bridge,
     /// Serve and work in one process.
     All,
     /// Ask whether the process of this role, on this machine and with these settings, can work: for containers.
@@ -101,6 +103,7 @@ impl Cli {
             Command::Demo(command) => command.run(config).await,
             Command::Serve => serve::serve(config).await,
             Command::Work => serve::work(config).await,
+            Command::Bridge => serve::bridge(config).await,
             Command::All => serve::all(config).await,
             Command::Healthcheck { role } => healthcheck::run(role, config).await,
             Command::Migrate => migrate::run(config).await,

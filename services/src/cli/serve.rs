@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, root::Parts, shutdown, worker};
+use crate::{bridge, config::Config, root::Parts, shutdown, worker};
 
 pub(super) async fn serve(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
@@ -20,21 +20,45 @@ pub(super) async fn serve(config: Config) -> Result<()> {
 
 pub(super) async fn work(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
-    let worked = worker::run(parts.clone(), shutdown::on_signal()?).await;
+    let shutdown = shutdown::on_signal()?;
+    let (worked, bridged) = tokio::join!(
+        ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
+        bridge_while(&parts, &shutdown),
+    );
     parts.close().await?;
-    worked
+    worked.and(bridged)
+}
+
+pub(super) async fn bridge(config: Config) -> Result<()> {
+    ensure!(
+        config.intake.enabled,
+        "there is no intake to pass on from (intake.enabled)"
+    );
+    let parts = Parts::open(config).await?;
+    let bridged = bridge::run(parts.clone(), shutdown::on_signal()?).await;
+    parts.close().await?;
+    bridged
+}
+
+/// A bridge where there is an intake; where there is none that is no reason to stop the rest.
+async fn bridge_while(parts: &Parts, shutdown: &CancellationToken) -> Result<()> {
+    if !parts.config.intake.enabled {
+        return Ok(());
+    }
+    ending(shutdown, bridge::run(parts.clone(), shutdown.clone())).await
 }
 
 pub(super) async fn all(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
     let announce = |url: &str| eprintln!("serving and working on {url}, documentation at {url}/docs");
-    let (served, worked) = tokio::join!(
+    let (served, worked, bridged) = tokio::join!(
         ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
         ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
+        bridge_while(&parts, &shutdown),
     );
     parts.close().await?;
-    served.and(worked)
+    served.and(worked).and(bridged)
 }
 
 /// When one half ends, however it does, the other is told to.
@@ -67,7 +91,36 @@ pub(super) async fn serve_on(
     };
     let state = parts.api_state(&url)?;
     ready(&url);
-    odograph_api::serve(state, listener, async move { shutdown.cancelled().await })
-        .await
-        .context("the API failed")
+    let answering = answer_broker(parts, &url, &shutdown)?;
+    let stop = shutdown.clone();
+    let serving = odograph_api::serve(state, listener, async move { stop.cancelled().await });
+    let (served, answered) = tokio::join!(ending(&shutdown, serving), answering);
+    served.context("the API failed").and(answered)
+}
+
+/// Answers what the broker asks about senders, where it is configured to.
+fn answer_broker(
+    parts: &Parts,
+    url: &str,
+    shutdown: &CancellationToken,
+) -> Result<impl Future<Output = Result<()>> + use<>> {
+    let asked = match parts.broker_auth() {
+        Some((address, auth)) => {
+            let listener =
+                TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (broker_auth.bind)"))?;
+            Some((parts.api_state(url)?, auth, listener))
+        }
+        None => None,
+    };
+    let shutdown = shutdown.clone();
+    Ok(async move {
+        let Some((state, auth, listener)) = asked else {
+            return Ok(());
+        };
+        let stop = shutdown.clone();
+        let answering = odograph_api::serve_broker_auth(state, auth, listener, async move { stop.cancelled().await });
+        ending(&shutdown, answering)
+            .await
+            .context("answering the broker failed")
+    })
 }

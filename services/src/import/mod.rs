@@ -22,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) use self::register::insured;
-pub use self::{register::Register, summary::Summary};
+pub use self::{folder::files, register::Register, summary::Summary};
 use crate::{
     fleet::{self, FleetSpec},
     root::Parts,
     simulate::Insured,
 };
 
+mod folder;
 mod register;
 mod summary;
 

@@ -57,6 +57,38 @@ impl Summary {
         self.refused.reject(SampleRejection::Malformed.as_str(), 1);
     }
 
+    /// Adds how another part of the import ended.
+    pub fn add(&mut self, part: Self) {
+        self.rows += part.rows;
+        self.messages += part.messages;
+        self.vehicles_registered += part.vehicles_registered;
+        self.drivers_registered += part.drivers_registered;
+        self.sent += part.sent;
+        self.refused.merge(&part.refused);
+        self.processed.merge(&part.processed);
+        self.unknown_columns.extend(part.unknown_columns);
+        self.broken.extend(part.broken);
+    }
+
+    /// One line, for one file of several.
+    pub fn line(&self) -> String {
+        let tally = self.tally();
+        let mut line = format!(
+            "{} rows: {} accepted, {} duplicate, {} rejected",
+            self.rows,
+            tally.accepted,
+            tally.duplicate,
+            tally.rejected_total()
+        );
+        if self.sent > self.processed.received {
+            line = format!("{line}, {} still in the queue", self.sent - self.processed.received);
+        }
+        match self.broken.first() {
+            Some(cause) => format!("{line}; {cause}"),
+            None => line,
+        }
+    }
+
     /// Outcomes of all rows.
     pub fn tally(&self) -> Tally {
         let mut tally = self.refused.clone();

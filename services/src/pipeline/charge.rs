@@ -82,6 +82,7 @@ pub async fn charge(
     drivers.extend(context.assignments.iter().map(|assigned| assigned.driver));
     let drivers: Vec<DriverId> = drivers.into_iter().collect();
     tx.lock_drivers(&drivers).await?;
+    let mut known: BTreeMap<PolicyId, Policy> = BTreeMap::new();
     for driver in drivers {
         let policies = tx.policies_rated_by(driver).await?;
         let scored = score(pipeline, tx, driver, &policies, (first, horizon)).await?;
@@ -100,10 +101,19 @@ pub async fn charge(
                 .into_iter()
                 .filter(|month| month.end() > first && month.first_day() <= horizon);
             months.extend(reached.map(|month| ((policy.id, month), policy.vehicle)));
+            known.insert(policy.id, policy);
         }
     }
+    let mut locked = None;
     for ((policy, month), vehicle) in months {
-        let Some(put) = rate(pipeline, tx, policy, month).await? else {
+        // In the order of the policies' ids: two who lock several cannot wait for each other in a circle.
+        if locked.replace(policy) != Some(policy) {
+            tx.lock_policy(policy).await?;
+        }
+        if !known.contains_key(&policy) {
+            known.insert(policy, tx.policy(policy).await?);
+        }
+        let Some(put) = rate(pipeline, tx, &known[&policy], month).await? else {
             continue;
         };
         if corrects || correct::month_was_over(month, &changes.shown) {
@@ -196,22 +206,21 @@ async fn score(
 }
 
 /// `None` where the month cannot be rated.
-async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: PolicyId, month: Month) -> Result<Option<PutPremium>> {
-    tx.lock_policy(policy).await?;
+async fn rate(pipeline: &Pipeline, tx: &mut DeriveTx, policy: &Policy, month: Month) -> Result<Option<PutPremium>> {
     let inputs = match tx.rating_inputs(policy, month).await {
         Ok(inputs) => inputs,
         // No version of the plan is in force yet: nothing can be charged, and asking for the premium says why.
         Err(StoreError::NotFound { kind }) => {
-            warn!(policy.id = %policy, period = %month, missing = kind, "the period cannot be rated");
+            warn!(policy.id = %policy.id, period = %month, missing = kind, "the period cannot be rated");
             return Ok(None);
         }
         Err(cause) => return Err(cause.into()),
     };
     match pipeline.rater.rate(&inputs) {
-        Ok(rated) => Ok(Some(tx.put_premium(policy, &rated).await?)),
+        Ok(rated) => Ok(Some(tx.put_premium(policy.id, &rated).await?)),
         // Terms that cannot be reckoned with must not keep trips from being derived.
         Err(cause) => {
-            warn!(policy.id = %policy, period = %month, error = %cause, "the period cannot be rated");
+            warn!(policy.id = %policy.id, period = %month, error = %cause, "the period cannot be rated");
             Ok(None)
         }
     }

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     panic::AssertUnwindSafe,
+    sync::Arc,
 };
 
 use anyhow::Result;
@@ -126,7 +127,7 @@ const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Result<Derived> {
     let meter = &pipeline.meter;
     let running = meter.step(Step::Claim);
-    let mut context = tx.context().await?;
+    let mut context = Arc::unwrap_or_clone(tx.context().await?);
     drop(running);
     let whole = tx.dirty().window;
     let slice = Window {
@@ -174,6 +175,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
             at_once: false,
             // Why the window was dirty is settled; the trip under way waits for what follows.
             cause: Cause::of(Why::NewData),
+            open_s: u32::try_from(context.settings.trip.memory().num_seconds()).ok(),
             ..dirty
         }),
         (None, None) => None,
@@ -372,12 +374,12 @@ async fn replace(
     };
     changes.corrections = replaced.corrections(&changes.shown, &tx.dirty().cause);
     tx.put_trips(removed, &changed).await?;
-    tell(tx, &changed, removed, &changes.corrections).await?;
+    tell(tx, &changed, removed, &changes.corrections);
     Ok(changes)
 }
 
 /// Leaves word of each trip that is another than before.
-async fn tell(tx: &mut DeriveTx, changed: &[TripRecord], removed: &[TripId], corrections: &[Correction]) -> Result<()> {
+fn tell(tx: &mut DeriveTx, changed: &[TripRecord], removed: &[TripId], corrections: &[Correction]) {
     for record in changed {
         let corrected = corrections.iter().any(|correction| correction.trip == Some(record.id));
         let topic = match (corrected, record.version) {
@@ -388,11 +390,9 @@ async fn tell(tx: &mut DeriveTx, changed: &[TripRecord], removed: &[TripId], cor
         let payload = json!({ "trip": record.id, "vehicle": record.vehicle, "version": record.version,
             "start": record.bounds.start, "end": record.bounds.end, "state": record.state(),
             "billable_m": record.features.mileage.billable_m });
-        tx.outbox(topic, &record.id.to_string(), &payload).await?;
+        tx.outbox(topic, record.id, payload);
     }
     for id in removed {
-        tx.outbox("trip.withdrawn", &id.to_string(), &json!({ "trip": id }))
-            .await?;
+        tx.outbox("trip.withdrawn", id, json!({ "trip": id }));
     }
-    Ok(())
 }

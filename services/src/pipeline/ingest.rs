@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use odograph_domain::{
     envelope::{ContentEncoding, Envelope, Header, Source},
     id::{MessageId, TenantId, VehicleId},
-    intake::{LedgerKey, VehicleContext, VehicleState},
+    intake::{NewBatch, VehicleContext, VehicleState},
     lease::Lease,
     outcome::{MessageOutcome, MessageRejection},
     queue::Delivery,
@@ -93,8 +94,12 @@ impl Pipeline {
             match Envelope::decode(&delivery.bytes) {
                 Ok(envelope) => {
                     let decode = AssertUnwindSafe(|| decode::decode(&envelope, &self.limits));
-                    let decoded = catch_unwind(decode)
+                    let mut decoded = catch_unwind(decode)
                         .unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
+                    // A device that logged in to the broker as itself need not say so once more.
+                    if let (Ok(decoded), Some(device)) = (&mut decoded, envelope.header.device) {
+                        decoded.device.get_or_insert_with(|| device.to_string());
+                    }
                     messages.push(Message { envelope, decoded });
                 }
                 Err(reason) => self.quarantine(&delivery.bytes, &reason.to_string(), shutdown).await?,
@@ -161,12 +166,12 @@ impl Pipeline {
         };
         let wanted: BTreeSet<(TenantId, VehicleId)> = messages.iter().zip(&vehicles).flat_map(of_tenant).collect();
         let wanted: Vec<_> = wanted.into_iter().collect();
-        let contexts: HashMap<VehicleId, VehicleContext> = tx
-            .contexts(&wanted)
-            .await?
-            .into_iter()
-            .map(|context| (context.vehicle, context))
-            .collect();
+        // Locked from here on, so that a second message of the same vehicle is kept out until the ledger is written.
+        let (mut states, mut contexts) = (HashMap::new(), HashMap::new());
+        for (state, context) in tx.lock(&wanted).await? {
+            contexts.insert(state.vehicle, context);
+            states.insert(state.vehicle, state);
+        }
         let mut judged = Vec::with_capacity(messages.len());
         for ((message, vehicles), named) in messages.iter().zip(&vehicles).zip(&named) {
             if vehicles.is_empty() {
@@ -178,46 +183,45 @@ impl Pipeline {
                     (false, 0) => Part::Leading,
                     (false, _) => Part::Following,
                 };
-                judged.push((message, judge_one(message, contexts.get(vehicle), named, part)));
+                let context = contexts.get(vehicle).map(Arc::as_ref);
+                judged.push((message, judge_one(message, context, named, part)));
             }
         }
-        Ok(Judgement { contexts, judged })
+        Ok(Judgement {
+            contexts,
+            states,
+            judged,
+        })
     }
 
     /// Decides what is new, moves the vehicles' states on, and gathers everything that is to be written.
     async fn settle(&self, tx: &mut WorkerTx, judgement: Judgement<'_>) -> Result<Writes, StoreError> {
         let _running = self.meter.step(Step::Settle);
-        let Judgement { contexts, judged } = judgement;
-        let keys: Vec<LedgerKey> = judged
+        let Judgement {
+            contexts,
+            mut states,
+            judged,
+        } = judgement;
+        let batches: Vec<&NewBatch> = judged.iter().filter_map(|(_, judged)| judged.batch.as_ref()).collect();
+        let touched: BTreeSet<(TenantId, VehicleId)> = batches
             .iter()
-            .filter_map(|(_, judged)| Some(judged.batch.as_ref()?.key.clone()))
+            .map(|batch| (batch.key.tenant, batch.key.vehicle))
             .collect();
-        let touched: BTreeSet<(TenantId, VehicleId)> = keys.iter().map(|key| (key.tenant, key.vehicle)).collect();
-        let touched: Vec<_> = touched.into_iter().collect();
-        // The states first: their locks keep a second message of the same vehicle out until the ledger is written.
-        let mut states: HashMap<VehicleId, VehicleState> = tx
-            .lock_states(&touched)
-            .await?
+        let mut known = Known::new(tx.enter(&batches).await?);
+        let judged: Vec<(&Message, Judged)> = judged
             .into_iter()
-            .map(|state| (state.vehicle, state))
+            .map(|(message, judged)| (message, settle_one(message, judged, &contexts, &mut known)))
             .collect();
-        let mut known = Known::new(tx.ledger(&keys).await?);
-        let buried = tx.buried(&messages_of(&judged)).await?;
+        // Committed before, and not acknowledged then: it has been counted. A batch is known by the ledger, the rest by this.
+        let buried = tx.buried(&letters_only(&judged)).await?;
         let mut writes = Writes::default();
         for (message, judged) in judged {
-            let Envelope { header, payload } = &message.envelope;
-            let context = judged.batch.as_ref().and_then(|batch| contexts.get(&batch.key.vehicle));
-            let judged = match (&judged.batch, context) {
-                (Some(batch), Some(context)) => {
-                    let verdict = known.judge(batch);
-                    intake::settle(judged, verdict, header, payload, context)
-                }
-                _ => judged,
-            };
+            let header = &message.envelope.header;
             if !judged.unknown.is_empty() {
                 debug!(message.id = %header.message_id, fields = ?judged.unknown, "fields of a newer version were kept");
             }
-            if let (Some(batch), Some(context)) = (&judged.batch, context)
+            if let Some(batch) = &judged.batch
+                && let Some(context) = contexts.get(&batch.key.vehicle)
                 && let Some(state) = states.remove(&batch.key.vehicle)
             {
                 let (state, mut dirty) =
@@ -228,9 +232,8 @@ impl Pipeline {
                 writes.dirty.extend(dirty);
                 states.insert(state.vehicle, state);
             }
-            // Committed before, and not acknowledged then: it has been counted.
-            let letters_only = judged.batch.is_none() && !judged.dead_letters.is_empty();
-            if judged.outcome == MessageOutcome::Redelivered || letters_only && buried.contains(&header.message_id) {
+            let counted = judged.batch.is_none() && buried.contains(&header.message_id);
+            if judged.outcome == MessageOutcome::Redelivered || counted {
                 continue;
             }
             if let Some(run) = import_run(header) {
@@ -304,7 +307,8 @@ impl Pipeline {
 }
 
 struct Judgement<'a> {
-    contexts: HashMap<VehicleId, VehicleContext>,
+    contexts: HashMap<VehicleId, Arc<VehicleContext>>,
+    states: HashMap<VehicleId, VehicleState>,
     judged: Vec<(&'a Message, Judged)>,
 }
 
@@ -368,9 +372,31 @@ async fn named_in(tx: &mut WorkerTx, messages: &[Message]) -> Result<Vec<Named>,
     Ok(named)
 }
 
-fn messages_of(judged: &[(&Message, Judged)]) -> Vec<(TenantId, MessageId)> {
-    let headers = judged.iter().map(|(message, _)| &message.envelope.header);
-    headers.map(|header| (header.tenant, header.message_id)).collect()
+/// What is left of a message once the ledger has been asked.
+fn settle_one(
+    message: &Message,
+    judged: Judged,
+    contexts: &HashMap<VehicleId, Arc<VehicleContext>>,
+    known: &mut Known,
+) -> Judged {
+    let Envelope { header, payload } = &message.envelope;
+    let context = judged.batch.as_ref().and_then(|batch| contexts.get(&batch.key.vehicle));
+    match (&judged.batch, context) {
+        (Some(batch), Some(context)) => {
+            let verdict = known.judge(batch);
+            intake::settle(judged, verdict, header, payload, context)
+        }
+        _ => judged,
+    }
+}
+
+/// The messages of which nothing is written but dead letters.
+fn letters_only(judged: &[(&Message, Judged)]) -> Vec<(TenantId, MessageId)> {
+    judged
+        .iter()
+        .filter(|(_, judged)| judged.batch.is_none() && !judged.dead_letters.is_empty())
+        .map(|(message, _)| (message.envelope.header.tenant, message.envelope.header.message_id))
+        .collect()
 }
 
 /// How a message ended, of those that somebody may ask about.

@@ -91,7 +91,7 @@ impl BlockHeader {
 pub(crate) fn seal_block(
     vehicle: VehicleId,
     key: &SubjectKey,
-    samples: &[RawSample],
+    samples: &[&RawSample],
 ) -> Result<(BlockHeader, Vec<u8>)> {
     let times = samples.iter().map(|raw| raw.sample.ts.millis());
     let (Some(min_ts_ms), Some(max_ts_ms)) = (times.clone().min(), times.max()) else {

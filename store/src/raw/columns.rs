@@ -85,7 +85,7 @@ impl Field {
     }
 }
 
-pub(super) fn encode(samples: &[RawSample]) -> Vec<u8> {
+pub(super) fn encode(samples: &[&RawSample]) -> Vec<u8> {
     let mut out = vec![];
     put_column(&mut out, "ts", TIMES, &times(samples));
     let mut fields: Vec<Field> = FIELDS.iter().map(|_| Field::default()).collect();
@@ -102,7 +102,7 @@ pub(super) fn encode(samples: &[RawSample]) -> Vec<u8> {
             );
         }
     }
-    let bytes = |byte: fn(&RawSample) -> u8| samples.iter().map(byte).collect::<Vec<u8>>();
+    let bytes = |byte: fn(&RawSample) -> u8| samples.iter().map(|raw| byte(raw)).collect::<Vec<u8>>();
     put_column(
         &mut out,
         "~accel_frame",
@@ -126,7 +126,7 @@ fn put_column(out: &mut Vec<u8>, name: &str, kind: u8, data: &[u8]) {
     put_chunk(out, data);
 }
 
-fn times(samples: &[RawSample]) -> Vec<u8> {
+fn times(samples: &[&RawSample]) -> Vec<u8> {
     let mut out = vec![];
     let mut last = 0;
     for raw in samples {
@@ -137,7 +137,7 @@ fn times(samples: &[RawSample]) -> Vec<u8> {
     out
 }
 
-fn drivers(samples: &[RawSample]) -> Vec<u8> {
+fn drivers(samples: &[&RawSample]) -> Vec<u8> {
     let mut places: BTreeMap<DriverId, u64> = samples.iter().filter_map(|raw| raw.driver).map(|id| (id, 0)).collect();
     let mut out = vec![];
     put_varint(&mut out, places.len() as u64);
@@ -154,7 +154,7 @@ fn drivers(samples: &[RawSample]) -> Vec<u8> {
     out
 }
 
-fn extras(samples: &[RawSample]) -> Vec<u8> {
+fn extras(samples: &[&RawSample]) -> Vec<u8> {
     let mut present = Bits::of_length(samples.len());
     let mut values = vec![];
     for (row, raw) in samples

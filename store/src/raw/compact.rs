@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Samples a block holds at most: what is read for one trip should not open a year.
-pub(super) const LARGEST: usize = 20_000;
+pub(crate) const LARGEST: usize = 20_000;
 
 struct Journal {
     subject_kind: String,
@@ -91,7 +91,8 @@ pub(super) async fn insert(
     key: &SubjectKey,
     samples: &[RawSample],
 ) -> Result<()> {
-    let (header, block) = seal_block(vehicle, key, samples)?;
+    let samples: Vec<&RawSample> = samples.iter().collect();
+    let (header, block) = seal_block(vehicle, key, &samples)?;
     sqlx::query!(
         "INSERT INTO raw_block (tenant_id, vehicle_id, id, subject_kind, subject_id, key_id, min_ts, max_ts, samples, payload,
                                 created_at, device_id)

@@ -16,7 +16,7 @@ mod row;
 mod value;
 
 pub(crate) use block::seal_block;
-pub(crate) use compact::{at, compact};
+pub(crate) use compact::{LARGEST, at, compact};
 pub(crate) use forget::forget_behaviour;
 pub(crate) use impact::{ImpactRow, insert_impact};
 pub(crate) use read::{first_after, raw_between};

@@ -342,6 +342,7 @@ impl Known {
                 due_at: caller.now,
                 at_once: true,
                 cause: Cause::of(Why::DeviceChanged),
+                open_s: None,
             });
         }
         dirty::insert(conn, caller.ids, &windows).await

@@ -25,7 +25,7 @@ const BATCHES: u32 = 12;
 async fn work(world: &World, insurer: &Insurer, lease: Lease, vehicles: [VehicleId; 2]) {
     for i in 0..BATCHES {
         let mut tx = world.work(&lease, insurer.tenant).await;
-        tx.lock_states(&vehicles.map(|vehicle| (insurer.tenant, vehicle)))
+        tx.lock(&vehicles.map(|vehicle| (insurer.tenant, vehicle)))
             .await
             .unwrap();
         let mut writes = Writes::default();
@@ -45,9 +45,11 @@ async fn work(world: &World, insurer: &Insurer, lease: Lease, vehicles: [Vehicle
                 due_at,
                 at_once: i % 2 == 0,
                 cause: Cause::of(Why::NewData),
+                open_s: None,
             });
             writes.outcomes.push((insurer.tenant, tally(5, 5, &[])));
         }
+        tx.enter(&writes.batches.iter().collect::<Vec<_>>()).await.unwrap();
         tx.write(&writes).await.unwrap();
         tx.commit().await.unwrap();
     }

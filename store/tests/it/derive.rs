@@ -265,16 +265,17 @@ async fn usage_and_scores_make_the_inputs_of_a_premium() {
         .map(|policy| policy.id)
         .collect();
     assert_eq!(rated, vec![a.policy]);
-    let inputs = tx.rating_inputs(a.policy, february).await.unwrap();
+    let policy = tx.policy(a.policy).await.unwrap();
+    let inputs = tx.rating_inputs(&policy, february).await.unwrap();
     assert_eq!((inputs.usage_m, inputs.score), (11_345, Some("82.5".parse().unwrap())));
     assert_eq!((inputs.covered_days, inputs.plan_version), (28, 1));
     // Days without metres go; days are counted where they lie.
     tx.put_usage(a.policy, &[usage(day("2026-02-28"), 0)]).await.unwrap();
-    assert_eq!(tx.rating_inputs(a.policy, february).await.unwrap().usage_m, 11_000);
+    assert_eq!(tx.rating_inputs(&policy, february).await.unwrap().usage_m, 11_000);
     let gone = tx.replace_scores(a.driver, february_days, &second[..1]).await.unwrap();
     assert_eq!(gone, [change(Some((2, "82.5")), None)]);
     assert_eq!(
-        tx.rating_inputs(a.policy, february).await.unwrap().score,
+        tx.rating_inputs(&policy, february).await.unwrap().score,
         None,
         "an older day's score is not this one's"
     );

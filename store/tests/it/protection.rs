@@ -47,7 +47,7 @@ async fn filled() -> (World, PgConnection) {
         .unwrap();
     let trip = insurer.trip(world.id(), "2026-02-01T08:00:00Z", "2026-02-01T08:00:10Z");
     derive.put_trips(&[], &[trip]).await.unwrap();
-    derive.outbox("trip.closed", "x", &Value::Null).await.unwrap();
+    derive.outbox("trip.closed", "x", Value::Null);
     derive.commit(None).await.unwrap();
     let conn = PgConnection::connect(&world.database.url).await.unwrap();
     (world, conn)
@@ -260,8 +260,9 @@ async fn functions_that_see_all_tenants_are_few_fixed_in_their_path_and_not_for_
             definers.push(name);
         }
     }
-    let known = "claim_due client_credentials lease_acquire lease_fence lease_release lease_renew \
-                 operator_credentials quarantine_put queue_acknowledge queue_depth queue_publish queue_receive \
+    let known = "claim_due client_credentials context_changed context_of_driver_changed context_of_policy_changed \
+                 context_of_vehicle_changed device_logins lease_acquire lease_fence lease_release lease_renew \
+                 operator_credentials postpone_due quarantine_put queue_acknowledge queue_depth queue_publish queue_receive \
                  queue_rehome queue_strays \
                  worker_attend worker_leave";
     assert_eq!(definers.join(" "), known);

@@ -37,17 +37,20 @@ async fn world_with_data() -> (World, Insurer, Vec<RawSample>) {
         .collect();
     let mut all: Vec<RawSample> = batches.iter().flat_map(|batch| batch.samples[0].1.clone()).collect();
     all.sort_by_key(|raw| (raw.sample.ts, raw.sample.speed_kmh.map(f64::to_bits)));
+    // Each by itself: what is committed together shares a row.
+    for batch in batches {
+        let writes = Writes {
+            batches: vec![batch],
+            ..Writes::default()
+        };
+        world.write(&a, writes).await;
+    }
     let dirty = vec![a.dirty(ALL.0, ALL.1, "2026-02-01T00:00:00Z", true)];
-    world
-        .write(
-            &a,
-            Writes {
-                batches,
-                dirty,
-                ..Writes::default()
-            },
-        )
-        .await;
+    let writes = Writes {
+        dirty,
+        ..Writes::default()
+    };
+    world.write(&a, writes).await;
     (world, a, all)
 }
 

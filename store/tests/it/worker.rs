@@ -1,17 +1,18 @@
 //! What a worker writes in one commit, and what keeps it from writing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use odograph_domain::{
     batch::Impact,
     clock::Clock,
     correction::{Cause, Why},
-    id::{ClientId, MessageId, WorkerId},
-    intake::{KnownDriver, LedgerEntry, Subject, VehicleState},
+    id::{ClientId, IdOrRef, MessageId, TenantId, VehicleId, WorkerId},
+    intake::{DirtyWindow, KnownDriver, LedgerEntry, Subject, VehicleState},
+    settings::{TenantSettings, TripSettings},
     time::{ReceivedAt, Window},
 };
-use odograph_store::{DeadLetterFilter, Page, StoreError, Writes};
+use odograph_store::{DeadLetterFilter, NewTransfer, Page, StoreError, WorkerTx, Writes};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -62,38 +63,38 @@ async fn the_ledger_knows_what_was_committed_and_only_that() {
     let b = world.insurer("b").await;
     let lease = world.lease().await;
     let batch = a.batch(&world, "b-1", samples("2026-02-01T08:00:00Z", 3));
-    let mut other = batch.key.clone();
-    other.vehicle = b.vehicle;
-    let keys = [other, batch.key.clone()];
-    let writes = Writes {
-        batches: vec![batch.clone()],
-        ..Writes::default()
-    };
+    let mut others = batch.clone();
+    others.key.vehicle = b.vehicle;
 
     let mut tx = world.work(&lease, a.tenant).await;
-    assert!(tx.ledger(&keys).await.unwrap().is_empty());
-    tx.write(&writes).await.unwrap();
+    assert!(tx.enter(&[&batch]).await.unwrap().is_empty());
     drop(tx);
     let mut tx = world.work(&lease, a.tenant).await;
     assert!(
-        tx.ledger(&keys).await.unwrap().is_empty(),
+        tx.enter(&[&batch]).await.unwrap().is_empty(),
         "a dropped transaction left a row"
     );
-    tx.write(&writes).await.unwrap();
     tx.commit().await.unwrap();
+
+    let again = a.batch(&world, "b-1", samples("2026-02-01T09:00:00Z", 3));
+    let fresh = a.batch(&world, "b-2", samples("2026-02-01T10:00:00Z", 3));
+    let mut changed = fresh.clone();
+    changed.content_hash = [8; 32];
     let mut tx = world.work(&lease, a.tenant).await;
+    let known = LedgerEntry {
+        content_hash: [7; 32],
+        message: batch.message,
+    };
     assert_eq!(
-        tx.ledger(&keys).await.unwrap(),
-        HashMap::from([(
-            batch.key.clone(),
-            LedgerEntry {
-                content_hash: [7; 32],
-                message: batch.message
-            }
-        )])
+        tx.enter(&[&fresh, &again, &changed]).await.unwrap(),
+        HashMap::from([(batch.key.clone(), known)])
     );
-    // Whoever did not ask the ledger first is stopped by its key.
-    assert!(matches!(tx.write(&writes).await, Err(StoreError::Conflict { .. })));
+    // Of two in one go the first is entered.
+    let kept = tx.enter(&[&changed]).await.unwrap();
+    assert_eq!(kept[&fresh.key].content_hash, [7; 32]);
+    // A tenant that the transaction is not for.
+    others.key.tenant = b.tenant;
+    assert!(tx.enter(&[&others]).await.is_err());
 }
 
 #[tokio::test]
@@ -104,15 +105,13 @@ async fn states_are_made_locked_and_kept() {
     let mut tx = world.work(&lease, a.tenant).await;
     let unknown = (a.tenant, world.id());
     let vehicles = [(a.tenant, a.vehicle), unknown, (a.tenant, a.vehicle)];
-    assert_eq!(
-        tx.lock_states(&vehicles).await.unwrap(),
-        vec![VehicleState::new(a.vehicle)]
-    );
+    assert_eq!(states(&mut tx, &vehicles).await, [VehicleState::new(a.vehicle)]);
     let state = VehicleState {
         vehicle: a.vehicle,
         watermark: Some(event_time("2026-02-01T08:00:00.123Z")),
         last_received_at: Some(ReceivedAt::new(utc("2026-02-01T08:00:01.456Z"))),
         detectors: [("trip_watch".to_owned(), json!({"moving": true}))].into(),
+        open: None,
     };
     tx.write(&Writes {
         states: vec![(a.tenant, state.clone())],
@@ -122,7 +121,144 @@ async fn states_are_made_locked_and_kept() {
     .unwrap();
     tx.commit().await.unwrap();
     let mut tx = world.work(&lease, a.tenant).await;
-    assert_eq!(tx.lock_states(&vehicles).await.unwrap(), vec![state]);
+    assert_eq!(states(&mut tx, &vehicles).await, [state]);
+}
+
+async fn states(tx: &mut WorkerTx, vehicles: &[(TenantId, VehicleId)]) -> Vec<VehicleState> {
+    let locked = tx.lock(vehicles).await.unwrap();
+    locked.into_iter().map(|(state, _)| state).collect()
+}
+
+/// What a worker has read of a vehicle holds until something of it is filed, and not longer.
+#[tokio::test]
+async fn a_context_is_read_again_when_it_has_changed() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let lease = world.lease().await;
+    let context = async || {
+        let mut tx = world.work(&lease, a.tenant).await;
+        let locked = tx.lock(&[(a.tenant, a.vehicle)]).await.unwrap();
+        tx.commit().await.unwrap();
+        locked.into_iter().next().unwrap().1
+    };
+    let first = context().await;
+    assert!(
+        Arc::ptr_eq(&first, &context().await),
+        "read twice though nothing changed"
+    );
+    assert_eq!(
+        *first,
+        world.store.worker().contexts(&[(a.tenant, a.vehicle)]).await.unwrap()[0]
+    );
+
+    let view = a.view(&world);
+    let at = utc("2026-02-03T12:00:00Z");
+    let sold = NewTransfer {
+        vehicle: IdOrRef::Id(a.vehicle),
+        at,
+        reason: None,
+        fleet: None,
+        removed_devices: vec![],
+    };
+    view.transfer_vehicle(sold).await.unwrap();
+    assert_eq!(context().await.handovers, [at]);
+
+    let settings = TenantSettings {
+        trip: TripSettings {
+            gap_s: 777,
+            ..TripSettings::default()
+        },
+        ..TenantSettings::default()
+    };
+    world
+        .store
+        .operator()
+        .set_tenant_settings(a.tenant, &settings)
+        .await
+        .unwrap();
+    assert_eq!(context().await.settings.trip.gap_s, 777);
+}
+
+/// Whoever waited for the vehicle while its open window was derived must not take it for open still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_was_derived_meanwhile_is_not_open() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let mut dirty = a.dirty(
+        "2026-02-01T08:00:00Z",
+        "2026-02-01T08:00:10Z",
+        "2026-02-01T08:05:00Z",
+        true,
+    );
+    dirty.open_s = Some(300);
+    let writes = Writes {
+        dirty: vec![dirty],
+        ..Writes::default()
+    };
+    world.write(&a, writes).await;
+    let claim = world
+        .store
+        .worker()
+        .next_due(utc("2026-02-01T09:00:00Z"), None, false)
+        .await
+        .unwrap()
+        .unwrap();
+    let lease = world.lease().await;
+    let (store, tenant, vehicle) = (world.store.clone(), a.tenant, a.vehicle);
+    let waiting = tokio::spawn(async move {
+        let mut tx = store.worker().begin(&lease, &[tenant]).await.unwrap();
+        tx.lock(&[(tenant, vehicle)]).await.unwrap()[0].0.open
+    });
+    // It waits for the state that the derivation holds.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!waiting.is_finished());
+    claim.commit(None).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), None);
+}
+
+/// While a car drives its window is told of once; it reaches as far as the data does, and its timer waits for silence.
+#[tokio::test]
+async fn an_open_window_reaches_to_the_watermark_and_waits_for_silence() {
+    let world = World::new().await;
+    let a = world.insurer("a").await;
+    let mut dirty = a.dirty(
+        "2026-02-01T08:00:00Z",
+        "2026-02-01T08:00:10Z",
+        "2026-02-01T08:05:00Z",
+        false,
+    );
+    dirty.open_s = Some(300);
+    let mut state = VehicleState::new(a.vehicle);
+    let heard = async |state: &VehicleState, dirty: Vec<DirtyWindow>| {
+        let states = vec![(a.tenant, state.clone())];
+        world
+            .write(
+                &a,
+                Writes {
+                    states,
+                    dirty,
+                    ..Writes::default()
+                },
+            )
+            .await;
+    };
+    state.watermark = Some(event_time("2026-02-01T08:00:10Z"));
+    state.last_received_at = Some(ReceivedAt::new(utc("2026-02-01T08:00:11Z")));
+    heard(&state, vec![dirty]).await;
+    state.watermark = Some(event_time("2026-02-01T08:04:30Z"));
+    state.last_received_at = Some(ReceivedAt::new(utc("2026-02-01T08:04:31Z")));
+    heard(&state, vec![]).await;
+
+    let worker = world.store.worker();
+    let due = async |at: &str| worker.next_due(utc(at), None, false).await.unwrap();
+    assert!(due("2026-02-01T08:06:00Z").await.is_none(), "it was heard of 89 s ago");
+    let left = a.view(&world).dirty(None).await.unwrap();
+    assert_eq!(left[0].due_at, utc("2026-02-01T08:09:31Z"));
+    let claim = due("2026-02-01T08:09:31Z").await.unwrap();
+    assert_eq!(claim.dirty().window.from, event_time("2026-02-01T08:00:00Z"));
+    assert_eq!(claim.dirty().window.to, event_time("2026-02-01T08:04:30Z"));
+    claim.commit(None).await.unwrap();
+    assert_eq!(a.view(&world).dirty(None).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -445,10 +581,10 @@ async fn a_worker_sees_the_tenants_of_its_batch_only() {
         .await
         .unwrap();
     let asked = [(a.tenant, a.vehicle), (b.tenant, b.vehicle), (b.tenant, a.vehicle)];
-    let found = tx.contexts(&asked).await.unwrap();
+    let found = tx.lock(&asked).await.unwrap();
     assert_eq!(
-        found.iter().map(|context| context.vehicle).collect::<Vec<_>>(),
-        vec![a.vehicle]
+        found.iter().map(|(_, context)| context.vehicle).collect::<Vec<_>>(),
+        [a.vehicle]
     );
     let own_id = a.vehicle.to_string();
     let named = [

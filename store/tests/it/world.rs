@@ -147,7 +147,8 @@ impl World {
     pub(crate) async fn write(&self, insurer: &Insurer, writes: Writes) {
         let lease = self.lease().await;
         let mut tx = self.work(&lease, insurer.tenant).await;
-        tx.lock_states(&[(insurer.tenant, insurer.vehicle)]).await.unwrap();
+        tx.lock(&[(insurer.tenant, insurer.vehicle)]).await.unwrap();
+        tx.enter(&writes.batches.iter().collect::<Vec<_>>()).await.unwrap();
         tx.write(&writes).await.unwrap();
         tx.commit().await.unwrap();
         self.store.leases().release(&[lease]).await.unwrap();
@@ -207,6 +208,7 @@ impl Insurer {
             due_at: utc(due_at),
             at_once,
             cause: Cause::of(Why::NewData),
+            open_s: None,
         }
     }
 

@@ -152,8 +152,8 @@ async fn a_body_in_which_no_batch_can_be_told_is_refused_whole() {
         let answer = send(&api, &token, kind, body.as_bytes().to_vec(), None).await;
         assert_eq!(answer.problem(status), code, "{body}");
     }
-    let many = "1\n".repeat(1001);
-    let answer = send(&api, &token, "application/x-ndjson", many.into_bytes(), None).await;
+    let many = json!({ "batches": vec![1; 1001] }).to_string();
+    let answer = send(&api, &token, "application/json", many.into_bytes(), None).await;
     assert_eq!(answer.problem(422), "invalid_body");
     // A list is no batch either, whatever is in it.
     let list = json!([1, "b", "car-1", null, null, [{ "ts": "2026-03-28T07:15:00Z" }], null]);

@@ -272,6 +272,18 @@ fn calls() -> Vec<(&'static str, Method, &'static str, Value)> {
             "/v1/devices/dongle/pairings",
             json!({ "vehicle": "car", "from": "2026-07-01T00:00:00Z", "replaces": "spare" }),
         ),
+        (
+            "create_device_credential",
+            Method::POST,
+            "/v1/devices/dongle/credentials",
+            none.clone(),
+        ),
+        (
+            "list_device_credentials",
+            Method::GET,
+            "/v1/devices/dongle/credentials",
+            none.clone(),
+        ),
         ("get_device", Method::GET, "/v1/devices/dongle", none.clone()),
         (
             "remove_device",

@@ -140,7 +140,13 @@ impl Worker {
     }
 
     fn derive(&mut self) {
-        for dirty in DirtyWindow::merge_near(std::mem::take(&mut self.dirty)) {
+        self.state.open = None;
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for dirty in dirty.iter_mut().filter(|dirty| dirty.open_s.is_some()) {
+            // An open window reaches as far as the data does.
+            dirty.window.to = dirty.window.to.max(self.state.watermark.unwrap_or(dirty.window.to));
+        }
+        for dirty in DirtyWindow::merge_near(dirty) {
             self.derive_window(dirty.window);
         }
     }

@@ -86,7 +86,7 @@ impl Operation {
             return None;
         }
         Some(match self.id.as_str() {
-            "add_fleet_vehicle" | "add_group_vehicle" => return None,
+            "add_fleet_vehicle" | "add_group_vehicle" | "create_device_credential" => return None,
             "update_driver" => json!({ "external_ref": "another-driver" }),
             "update_fleet" | "update_group" => json!({ "name": "Renamed" }),
             "resubmit_dead_letter" => json!({}),
@@ -292,6 +292,7 @@ async fn furnished(platform: &Platform, api: &Api, name: &str) -> (TenantId, Str
             format!("{vehicle}/devices"),
             json!({ "external_ref": "dongle-1", "kind": "obd" }),
         ),
+        ("/v1/devices/dongle-1/credentials".to_owned(), json!({})),
         (format!("{vehicle}/assignments"), assignment),
         (format!("{vehicle}/transfers"), json!({ "at": "2020-01-01T00:00:00Z" })),
         (

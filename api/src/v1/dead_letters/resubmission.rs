@@ -61,7 +61,7 @@ impl Ready {
             batch.insert("batch_id".to_owned(), format!("resubmission-{message}").into());
         }
         let payload = serde_json::to_vec(&batch).map_err(Problem::internal)?;
-        let glance = glance(&payload, most_samples).map_err(|turned| {
+        let glance = glance(&payload, ContentType::Json, most_samples).map_err(|turned| {
             if kept {
                 return unusable(&turned.detail);
             }

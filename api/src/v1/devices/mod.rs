@@ -2,6 +2,7 @@
 
 pub(crate) mod all;
 pub(crate) mod create;
+pub(crate) mod credentials;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod pair;

@@ -1,25 +1,29 @@
 //! `POST /v1/telemetry/bulk`
 
+mod stream;
+pub(super) mod take;
+
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web::{self, Bytes},
 };
 use odograph_domain::{
-    envelope::{ContentEncoding, Envelope, Header, Lane},
-    id::{DeviceId, MessageId, VehicleId},
-    outcome::MessageRejection,
+    envelope::{ContentEncoding, ContentType, Lane},
+    framing::Framing,
     time::ReceivedAt,
 };
-use odograph_store::Arrival;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::take::{Batch, Taker};
 use super::{
     glance::{Glance, Turned, glance},
-    send::{BatchDocument, Message, traceparent, unknown},
+    send::{BatchDocument, PROTOBUF, traceparent, wire_type_of},
     turned_away,
 };
 use crate::{
@@ -29,10 +33,13 @@ use crate::{
     state::ApiState,
 };
 
-/// Most batches of one request.
+/// Most batches of a list. Of a stream: most that are published in one go, and most that the answer tells of one by one.
 const MOST_BATCHES: usize = 1_000;
 
 const NDJSON: &str = "application/x-ndjson";
+
+/// Where bodies come in that have no end in sight: how long they may take is up to this file, not to what is around it.
+pub(crate) const PATH: &str = "/v1/telemetry/bulk";
 
 /// Many batches, of any vehicles.
 #[derive(Debug, ToSchema)]
@@ -43,18 +50,36 @@ pub(crate) struct BatchesDocument {
     batches: Vec<BatchDocument>,
 }
 
-/// What became of each batch, in the order they were given.
-#[derive(Debug, Serialize, ToSchema)]
+/// What became of the batches.
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct BulkAnswer {
     #[schema(example = 1)]
     accepted: usize,
     #[schema(example = 1)]
     refused: usize,
+    /// In the order they were given. Of a stream of more than 1,000 the first 1,000, and after them those refused, up to 1,000 again.
     batches: Vec<BatchOutcome>,
+    /// How many outcomes `batches` leaves out.
+    #[schema(example = 0)]
+    omitted: usize,
+    /// Null where the whole body was taken.
+    stopped: Option<Stopped>,
+}
+
+/// Why a stream was not taken to its end. What is told of before it is so; nothing from `index` on has been taken for sure: send
+/// that again, what was taken counts once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Stopped {
+    /// The first batch that was not taken, from 0.
+    #[schema(example = 120_000)]
+    index: usize,
+    #[schema(example = "queue_full")]
+    code: &'static str,
+    detail: String,
 }
 
 /// What became of one batch.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "index": 1, "status": "refused", "message_id": "0192f0c1-2f6b-7c3a-8a55-0d9f6f4f2a10", "batch_id": "b-2", "vehicle": null, "device": null,
     "lane": null, "code": "unknown_vehicle", "detail": "no vehicle \"fleet-0043\"; register it with POST /v1/vehicles"
@@ -87,13 +112,19 @@ pub(crate) struct BatchOutcome {
     path = "/v1/telemetry/bulk",
     tag = "Intake",
     summary = "Send many batches",
-    description = "An object with a list of batches, or one batch a line (`application/x-ndjson`); up to 1,000. Each is accepted or refused \
-        by itself; all that are accepted are published in one go before the answer. 503 means that none is sure to be accepted: \
-        send all again, what was taken counts once. `Content-Encoding: gzip` is read.",
-    request_body = BatchesDocument,
+    description = "An object with a list of up to 1,000 batches, which are published in one go; or a stream of any length, of which \
+        batches are published as they come in: one batch a line (`application/x-ndjson`), or messages `Batch` of \
+        `proto/telemetry.proto`, each after its length as a varint (`application/x-protobuf`). Each batch is accepted or refused by \
+        itself. 503 and 429 mean that none is sure to be accepted: send all again, what was taken counts once. A stream that cannot be \
+        taken to its end is answered with 207, and `stopped` says where to go on. `Content-Encoding: gzip` and `zstd` are read.",
+    request_body(content(
+        (BatchesDocument = "application/json"),
+        (String = "application/x-ndjson"),
+        (Vec<u8> = "application/x-protobuf"),
+    )),
     responses(
         (status = 202, description = "All accepted, durably", body = BulkAnswer),
-        (status = 207, description = "Some refused, the others accepted, durably", body = BulkAnswer),
+        (status = 207, description = "Some refused, or stopped; the others accepted, durably", body = BulkAnswer),
     )
 )]
 pub(crate) async fn handle(
@@ -102,50 +133,92 @@ pub(crate) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let lines = is_ndjson(&request)?;
+    let framing = framing(&request)?;
     let encoding = body::content_encoding(&request)?;
-    let limits = state.limits;
     let mut payload = payload.into_inner();
+    let taker = Taker::new(&state, &caller, traceparent(request.headers()));
+    if let Some(framing) = framing {
+        return stream::take(taker, payload, framing, encoding).await;
+    }
+    let limits = state.limits;
     let body = body::read(&request, &mut payload, limits.batch_bytes, limits.body_timeout).await?;
-    let received_at = ReceivedAt::new(state.clock.now());
-    let message = |body: Bytes| Message {
-        id: MessageId::from(state.ids.uuid()),
-        received_at,
-        encoding: ContentEncoding::Identity,
-        traceparent: traceparent(request.headers()),
-        body,
-    };
-    let looked = {
-        let body = body.clone();
-        let work = move || look(&body, encoding, lines, limits.inflated_bytes, limits.batch_samples);
-        web::block(work).await.map_err(Problem::internal)??
-    };
-    let batches: Vec<Batch> = match looked {
-        Ok(looked) => looked.into_iter().map(|(body, look)| (message(body), look)).collect(),
-        Err(turned) => return Err(turned_away::keep(&state, &caller, &message(body), turned).await),
-    };
-    let (answer, status) = take(&state, &caller, batches).await?;
-    Ok(HttpResponse::build(status).json(answer))
+    within(limits.request_timeout, take_list(taker, body, encoding)).await
 }
 
-/// A batch, and how it looks at the door.
-type Batch = (Message, Result<Glance, Turned>);
-
-fn is_ndjson(request: &HttpRequest) -> Result<bool, Problem> {
+/// One batch a line or message after message; `None` where the body is a list.
+fn framing(request: &HttpRequest) -> Result<Option<Framing>, Problem> {
     let given = body::header_text(request, header::CONTENT_TYPE).unwrap_or_default();
     let kind = given.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case(NDJSON) {
-        return Ok(true);
+        return Ok(Some(Framing::Lines));
     }
-    if kind.eq_ignore_ascii_case("application/json") {
-        return Ok(false);
+    match wire_type_of(given) {
+        Some(ContentType::Json) => Ok(None),
+        Some(ContentType::Protobuf) => Ok(Some(Framing::Delimited)),
+        None => {
+            let accepted = format!("application/json, {NDJSON}, {PROTOBUF}");
+            let wanted = format!("application/json, {NDJSON} or {PROTOBUF}");
+            let detail = format!("wanted Content-Type {wanted}, got {:?}", shown(given));
+            Err(Problem::new(Code::UnsupportedMediaType, detail).with_header(header::ACCEPT, accepted))
+        }
     }
-    let wanted = "application/json or application/x-ndjson";
-    Err(Problem::new(
-        Code::UnsupportedMediaType,
-        format!("wanted Content-Type {wanted}, got {:?}", shown(given)),
-    )
-    .with_header(header::ACCEPT, "application/json, application/x-ndjson"))
+}
+
+async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::time::timeout(time, work).await.unwrap_or_else(|_elapsed| {
+        let detail = "the batches could not be taken in time; try again later";
+        Err(Problem::new(Code::Timeout, detail).retry_after(Duration::from_secs(5)))
+    })
+}
+
+async fn take_list(taker: Taker<'_>, body: Bytes, encoding: ContentEncoding) -> Result<HttpResponse, Problem> {
+    let limits = taker.state.limits;
+    let received_at = ReceivedAt::new(taker.state.clock.now());
+    let looked = {
+        let body = body.clone();
+        let work = move || look(&body, encoding, limits.inflated_bytes, limits.batch_samples);
+        web::block(work).await.map_err(Problem::internal)??
+    };
+    let looked = match looked {
+        Ok(looked) => looked,
+        Err(turned) => {
+            let message = taker.message(body, ContentType::Json, received_at);
+            return Err(turned_away::keep(taker.state, taker.caller, &message, turned).await);
+        }
+    };
+    let message = |body| taker.message(body, ContentType::Json, received_at);
+    let batches: Vec<Batch> = looked.into_iter().map(|(body, look)| (message(body), look)).collect();
+    let mut answer = BulkAnswer::default();
+    taker.take(batches, &mut answer).await?;
+    Ok(answer.respond())
+}
+
+impl BulkAnswer {
+    fn taken(&self) -> usize {
+        self.accepted + self.refused
+    }
+
+    pub(super) fn respond(self) -> HttpResponse {
+        let status = match self.refused == 0 && self.stopped.is_none() {
+            true => StatusCode::ACCEPTED,
+            false => StatusCode::MULTI_STATUS,
+        };
+        HttpResponse::build(status).json(self)
+    }
+
+    fn tell(&mut self, outcome: BatchOutcome) {
+        let accepted = outcome.code.is_none();
+        match accepted {
+            true => self.accepted += 1,
+            false => self.refused += 1,
+        }
+        let told = self.batches.len();
+        if told < MOST_BATCHES || (!accepted && told < 2 * MOST_BATCHES) {
+            self.batches.push(outcome);
+        } else {
+            self.omitted += 1;
+        }
+    }
 }
 
 type Looked = Vec<(Bytes, Result<Glance, Turned>)>;
@@ -154,53 +227,29 @@ type Looked = Vec<(Bytes, Result<Glance, Turned>)>;
 fn look(
     sent: &Bytes,
     encoding: ContentEncoding,
-    lines: bool,
     inflated_bytes: usize,
     most_samples: usize,
 ) -> Result<Result<Looked, Turned>, Problem> {
     let body = match encoding {
         ContentEncoding::Identity => sent.clone(),
-        _ => match body::inflate(sent, inflated_bytes)? {
-            Ok(inflated) => Bytes::from(inflated),
-            Err(detail) => return Ok(Err(undecodable(detail))),
+        _ => match body::inflate(sent, encoding, inflated_bytes)? {
+            Ok(inflated) => Bytes::from(inflated.into_owned()),
+            Err(detail) => return Ok(Err(Turned::undecodable(detail))),
         },
     };
-    let parts = if lines {
-        split_lines(&body)
-    } else {
-        match split_list(&body) {
-            Ok(parts) => parts,
-            Err(turned) => return Ok(Err(turned)),
-        }
+    let parts = match split_list(&body) {
+        Ok(parts) => parts,
+        Err(turned) => return Ok(Err(turned)),
     };
     if !(1..=MOST_BATCHES).contains(&parts.len()) {
         let detail = format!("wanted 1 to {MOST_BATCHES} batches, got {}", parts.len());
         return Err(Problem::field(Code::InvalidBody, "batches", detail));
     }
     let glances = parts.into_iter().map(|part| {
-        let look = glance(&part, most_samples);
+        let look = glance(&part, ContentType::Json, most_samples);
         (part, look)
     });
     Ok(Ok(glances.collect()))
-}
-
-fn undecodable(detail: String) -> Turned {
-    Turned {
-        reason: MessageRejection::Undecodable,
-        detail,
-        batch_id: None,
-        vehicle: None,
-        samples: 0,
-    }
-}
-
-/// Lines that are not empty, each where it lies.
-fn split_lines(body: &Bytes) -> Vec<Bytes> {
-    body.split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty())
-        .map(|line| body.slice_ref(line))
-        .collect()
 }
 
 #[derive(Deserialize)]
@@ -214,12 +263,12 @@ fn split_list(body: &Bytes) -> Result<Vec<Bytes>, Turned> {
     // A list would read as the struct's fields in order.
     let wanted = "wanted one JSON object with a list of batches as `batches`";
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(undecodable(format!("{wanted}, got a list")));
+        return Err(Turned::undecodable(format!("{wanted}, got a list")));
     }
     let read: Batches<'_> = serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         // What the reader says of a value may hold all of it.
-        undecodable(format!("{wanted}, got what does not read as that at {place}"))
+        Turned::undecodable(format!("{wanted}, got what does not read as that at {place}"))
     })?;
     Ok(read
         .batches
@@ -228,84 +277,10 @@ fn split_list(body: &Bytes) -> Result<Vec<Bytes>, Turned> {
         .collect())
 }
 
-/// Publishes what can be taken in one go, then keeps what cannot. In this order: whoever is told to send all again must not
-/// make a second dead letter of each that was refused.
-async fn take(state: &ApiState, caller: &Caller, mut batches: Vec<Batch>) -> Result<(BulkAnswer, StatusCode), Problem> {
-    let store = caller.store(state);
-    let arrivals: Vec<Arrival> = batches
-        .iter()
-        .filter_map(|(message, look)| Some(message.arrival(look.as_ref().ok()?)))
-        .collect();
-    let vehicles = store.admit(&arrivals).await?;
-    let (mut outcomes, mut envelopes, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (message, look)) in batches.drain(..).enumerate() {
-        let looked = look.and_then(|glance| match vehicles.get(&message.id) {
-            Some(of) => Ok((glance, *of)),
-            None => Err(unknown(&glance)),
-        });
-        let message_id = message.id.uuid();
-        match looked {
-            Ok((glance, of)) => {
-                let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
-                outcomes.push(BatchOutcome {
-                    index,
-                    status: "accepted",
-                    message_id,
-                    batch_id: Some(glance.batch_id.to_string()),
-                    vehicle: of.vehicle().map(VehicleId::uuid),
-                    device: of.device().map(DeviceId::uuid),
-                    lane: Some(lane),
-                    code: None,
-                    detail: None,
-                });
-                let header = Header {
-                    lane,
-                    vehicle: of.vehicle(),
-                    device: of.device(),
-                    vehicle_given: glance.vehicle.unwrap_or_default(),
-                    ..message.header(caller)
-                };
-                envelopes.push(Envelope {
-                    header,
-                    payload: message.body.into(),
-                });
-            }
-            Err(turned) => {
-                outcomes.push(BatchOutcome {
-                    index,
-                    status: "refused",
-                    message_id,
-                    batch_id: turned.batch_id.clone(),
-                    vehicle: None,
-                    device: None,
-                    lane: None,
-                    code: Some(turned.code().as_str()),
-                    detail: Some(turned.detail.clone()),
-                });
-                refused.push(turned_away::letter(caller, &message, turned));
-            }
-        }
-    }
-    if !envelopes.is_empty() {
-        state.publisher.publish(&envelopes).await?;
-    }
-    if !refused.is_empty() {
-        store.put_dead_letters(&refused).await?;
-    }
-    let status = match refused.is_empty() {
-        true => StatusCode::ACCEPTED,
-        false => StatusCode::MULTI_STATUS,
-    };
-    let answer = BulkAnswer {
-        accepted: envelopes.len(),
-        refused: refused.len(),
-        batches: outcomes,
-    };
-    Ok((answer, status))
-}
-
 #[cfg(test)]
 mod tests {
+    use odograph_domain::outcome::MessageRejection;
+
     use super::*;
 
     fn parts(text: &str) -> Result<Vec<String>, Turned> {
@@ -340,21 +315,32 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_batches_and_empty_ones_are_none() {
-        let lines = split_lines(&Bytes::from_static(b"{\"a\":1}\r\n\n  \n{\"b\":2}"));
-        assert_eq!(lines, [&b"{\"a\":1}"[..], b"{\"b\":2}"]);
-        assert!(split_lines(&Bytes::new()).is_empty());
+    fn there_is_at_least_one_batch_and_not_too_many() {
+        let looked = |batches: usize| {
+            let text = format!(r#"{{"batches":[{}]}}"#, vec!["1"; batches].join(","));
+            look(&Bytes::from(text), ContentEncoding::Identity, 1 << 20, 10)
+        };
+        assert!(looked(0).is_err());
+        assert!(looked(MOST_BATCHES + 1).is_err());
+        assert_eq!(looked(MOST_BATCHES).unwrap().unwrap().len(), MOST_BATCHES);
     }
 
     #[test]
-    fn there_is_at_least_one_batch_and_not_too_many() {
-        let looked =
-            |text: String, lines: bool| look(&Bytes::from(text), ContentEncoding::Identity, lines, 1 << 20, 10);
-        assert!(looked(r#"{"batches":[]}"#.into(), false).is_err());
-        assert!(looked("1\n".repeat(MOST_BATCHES + 1), true).is_err());
-        assert_eq!(
-            looked("1\n".repeat(MOST_BATCHES), true).unwrap().unwrap().len(),
-            MOST_BATCHES
+    fn of_a_long_stream_the_first_and_the_refused_are_told() {
+        let mut answer = BulkAnswer::default();
+        for index in 0..10_000 {
+            answer.tell(BatchOutcome {
+                index,
+                code: (index % 5 == 4).then_some("bad_batch"),
+                ..BatchOutcome::default()
+            });
+        }
+        assert_eq!((answer.accepted, answer.refused), (8_000, 2_000));
+        assert_eq!((answer.batches.len(), answer.omitted), (2 * MOST_BATCHES, 8_000));
+        assert!(
+            answer.batches[MOST_BATCHES..]
+                .iter()
+                .all(|outcome| outcome.code.is_some())
         );
     }
 }

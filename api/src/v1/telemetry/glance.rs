@@ -1,8 +1,11 @@
 //! What the door reads of a batch: its envelope fields, whether it is urgent, and how much it holds. One pass, no sample is
 //! decoded and nothing is judged that ingest judges; the body goes on untouched.
 
+mod protobuf;
+
 use odograph_domain::{
     batch::{AccelFrame, BatchId, Gravity},
+    envelope::ContentType,
     outcome::MessageRejection,
 };
 use serde::{Deserialize, de::IgnoredAny};
@@ -37,6 +40,16 @@ pub(in crate::v1) struct Turned {
 }
 
 impl Turned {
+    pub(super) fn undecodable(detail: impl Into<String>) -> Self {
+        Self {
+            reason: MessageRejection::Undecodable,
+            detail: detail.into(),
+            batch_id: None,
+            vehicle: None,
+            samples: 0,
+        }
+    }
+
     pub(in crate::v1) fn code(&self) -> Code {
         match self.reason {
             MessageRejection::Undecodable => Code::MalformedBody,
@@ -49,7 +62,14 @@ impl Turned {
     }
 }
 
-pub(in crate::v1) fn glance(body: &[u8], most_samples: usize) -> Result<Glance, Turned> {
+pub(in crate::v1) fn glance(body: &[u8], content_type: ContentType, most_samples: usize) -> Result<Glance, Turned> {
+    match content_type {
+        ContentType::Json => glance_json(body, most_samples),
+        ContentType::Protobuf => protobuf::glance(body, most_samples),
+    }
+}
+
+fn glance_json(body: &[u8], most_samples: usize) -> Result<Glance, Turned> {
     let undecodable = |got: String, reason| Turned {
         reason,
         detail: format!("wanted one batch as a JSON object, got {got}"),
@@ -129,8 +149,7 @@ impl Head<'_> {
         let left_to_device = vehicle.as_deref().is_none_or(str::is_empty) && device.is_some();
         let unsaid = self.vehicle.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""));
         if !(left_to_device && unsaid) && vehicle.is_none() {
-            let wanted = "an id or an external reference, or none beside the device that was in it";
-            return Err(turned(bad("vehicle", wanted, self.vehicle)));
+            return Err(turned(bad("vehicle", VEHICLE, self.vehicle)));
         }
         self.check_frame().map_err(turned)?;
         self.check_lists(samples, impacts, most_samples).map_err(turned)?;
@@ -168,17 +187,23 @@ impl Head<'_> {
                 return Err((MessageRejection::BadBatch, format!("{name}: wanted a list")));
             }
         }
-        if samples.count == 0 && impacts.count == 0 {
-            let detail = "wanted at least one sample or impact, got none".to_owned();
-            return Err((MessageRejection::EmptyBatch, detail));
-        }
-        let most = samples.count.max(impacts.count);
-        if most > most_samples {
-            let detail = format!("wanted at most {most_samples} samples and as many impacts, got {most}");
-            return Err((MessageRejection::TooManySamples, detail));
-        }
-        Ok(())
+        check_counts(samples.count, impacts.count, most_samples)
     }
+}
+
+const VEHICLE: &str = "an id or an external reference, or none beside the device that was in it";
+
+fn check_counts(samples: usize, impacts: usize, most_samples: usize) -> Result<(), Refusal> {
+    let most = samples.max(impacts);
+    if most == 0 {
+        let detail = "wanted at least one sample or impact, got none".to_owned();
+        return Err((MessageRejection::EmptyBatch, detail));
+    }
+    if most > most_samples {
+        let detail = format!("wanted at most {most_samples} samples and as many impacts, got {most}");
+        return Err((MessageRejection::TooManySamples, detail));
+    }
+    Ok(())
 }
 
 type Refusal = (MessageRejection, String);
@@ -217,7 +242,7 @@ mod tests {
     use super::*;
 
     fn look(text: &str) -> Result<Glance, Turned> {
-        glance(text.as_bytes(), 3)
+        glance(text.as_bytes(), ContentType::Json, 3)
     }
 
     fn batch(samples: &str) -> String {

@@ -1,6 +1,10 @@
 //! `POST /v1/telemetry/batches`
 
-use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap},
+    web,
+};
 use chrono::{DateTime, Utc};
 use odograph_domain::{
     batch::BatchId,
@@ -22,7 +26,7 @@ use super::{
 use crate::{
     auth::gate::Caller,
     extract::body,
-    problem::{Problem, shown},
+    problem::{Code, Problem, shown},
     state::ApiState,
 };
 
@@ -99,8 +103,9 @@ pub(crate) struct ImpactDocument {
     tag = "Intake",
     summary = "Send a batch",
     description = "202 once the queue holds it durably; `/v1/telemetry/messages/{message_id}` tells what became of it. A batch that is \
-        turned away is kept, without its samples, under `/v1/dead-letters`. `Content-Encoding: gzip` is read.",
-    request_body = BatchDocument,
+        turned away is kept, without its samples, under `/v1/dead-letters`. As JSON, or as a message `Batch` of `proto/telemetry.proto`; \
+        `Content-Encoding: gzip` and `zstd` are read.",
+    request_body(content((BatchDocument = "application/json"), (Vec<u8> = "application/x-protobuf"))),
     responses((status = 202, description = "Accepted, durably", body = Accepted))
 )]
 pub(crate) async fn handle(
@@ -109,7 +114,7 @@ pub(crate) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::expect_type(&request, "application/json")?;
+    let content_type = wire_type(&request)?;
     let encoding = body::content_encoding(&request)?;
     let limits = state.limits;
     let body = body::read(
@@ -122,34 +127,33 @@ pub(crate) async fn handle(
     let message = Message {
         id: MessageId::from(state.ids.uuid()),
         received_at: ReceivedAt::new(state.clock.now()),
+        content_type,
         encoding,
         traceparent: traceparent(request.headers()),
         body,
     };
-    let glance = match look(&state, &message).await? {
+    accept(&state, &caller, message).await
+}
+
+/// Publishes a message that can be taken; keeps one that cannot.
+async fn accept(state: &ApiState, caller: &Caller, message: Message) -> Result<HttpResponse, Problem> {
+    let glance = match look(state, &message).await? {
         Ok(glance) => glance,
-        Err(turned) => return Err(turned_away::keep(&state, &caller, &message, turned).await),
-    };
-    let admitted = caller.store(&state).admit(&[message.arrival(&glance)]).await?;
-    let Some(of) = admitted.get(&message.id).copied() else {
-        let turned = unknown(&glance);
-        return Err(turned_away::keep(&state, &caller, &message, turned).await);
+        Err(turned) => return Err(turned_away::keep(state, caller, &message, turned).await),
     };
     let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
-    let header = Header {
-        lane,
-        vehicle: of.vehicle(),
-        device: of.device(),
-        vehicle_given: glance.vehicle.unwrap_or_default(),
-        ..message.header(&caller)
+    let envelope = Envelope {
+        header: Header {
+            lane,
+            vehicle_given: glance.vehicle.clone().unwrap_or_default(),
+            ..message.header(caller)
+        },
+        payload: message.body.to_vec(),
     };
-    state
-        .publisher
-        .publish(&[Envelope {
-            header,
-            payload: message.body.into(),
-        }])
-        .await?;
+    let Some(of) = state.door.admit(message.arrival(&glance), envelope).await? else {
+        let turned = unknown(&glance);
+        return Err(turned_away::keep(state, caller, &message, turned).await);
+    };
     Ok(HttpResponse::Accepted().json(Accepted {
         message_id: message.id.uuid(),
         batch_id: BatchId::into(glance.batch_id),
@@ -160,12 +164,41 @@ pub(crate) async fn handle(
     }))
 }
 
+pub(super) const PROTOBUF: &str = "application/x-protobuf";
+
+/// What the body says it is.
+fn wire_type(request: &HttpRequest) -> Result<ContentType, Problem> {
+    let given = body::header_text(request, header::CONTENT_TYPE).unwrap_or_default();
+    wire_type_of(given).ok_or_else(|| {
+        let wanted = format!("application/json, {PROTOBUF}");
+        let detail = format!(
+            "wanted Content-Type application/json or {PROTOBUF}, got {:?}",
+            shown(given)
+        );
+        Problem::new(Code::UnsupportedMediaType, detail).with_header(header::ACCEPT, wanted)
+    })
+}
+
+/// Parameters such as `charset` are let pass.
+pub(super) fn wire_type_of(given: &str) -> Option<ContentType> {
+    let kind = given.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    if is("application/json") {
+        Some(ContentType::Json)
+    } else if is(PROTOBUF) || is("application/protobuf") {
+        Some(ContentType::Protobuf)
+    } else {
+        None
+    }
+}
+
 /// A message that came in, before anything is known of it.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) id: MessageId,
     pub(super) received_at: ReceivedAt,
     pub(super) body: web::Bytes,
+    pub(super) content_type: ContentType,
     pub(super) encoding: ContentEncoding,
     pub(super) traceparent: Option<String>,
 }
@@ -194,7 +227,7 @@ impl Message {
             vehicle_given: String::new(),
             device: None,
             received_at: self.received_at,
-            content_type: ContentType::Json,
+            content_type: self.content_type,
             content_encoding: self.encoding,
             traceparent: self.traceparent.clone(),
             resubmission_of: None,
@@ -206,23 +239,14 @@ impl Message {
 /// Long and compressed bodies are looked at where they hold up nobody else.
 async fn look(state: &ApiState, message: &Message) -> Result<Result<Glance, Turned>, Problem> {
     let limits = state.limits;
-    let (body, encoding) = (message.body.clone(), message.encoding);
+    let (body, encoding, content_type) = (message.body.clone(), message.encoding, message.content_type);
     let work = move || -> Result<Result<Glance, Turned>, Problem> {
         if encoding == ContentEncoding::Identity {
-            return Ok(glance(&body, limits.batch_samples));
+            return Ok(glance(&body, content_type, limits.batch_samples));
         }
-        match body::inflate(&body, limits.inflated_bytes)? {
-            Ok(inflated) => Ok(glance(&inflated, limits.batch_samples)),
-            Err(detail) => {
-                let reason = MessageRejection::Undecodable;
-                Ok(Err(Turned {
-                    reason,
-                    detail,
-                    batch_id: None,
-                    vehicle: None,
-                    samples: 0,
-                }))
-            }
+        match body::inflate(&body, encoding, limits.inflated_bytes)? {
+            Ok(inflated) => Ok(glance(&inflated, content_type, limits.batch_samples)),
+            Err(detail) => Ok(Err(Turned::undecodable(detail))),
         }
     };
     if encoding == ContentEncoding::Identity && message.body.len() <= INLINE_BYTES {

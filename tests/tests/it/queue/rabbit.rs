@@ -19,7 +19,8 @@ use odograph_tests::{Backend, TestBroker};
 use super::{
     proxy::Proxy,
     suite::{
-        PARTITIONS, Subject, acknowledge, depth_becomes, message, messages, nothing_comes, payloads, receive, told,
+        PARTITIONS, Subject, acknowledge, depth_becomes, message, messages, nothing_comes, payloads, publish_each,
+        receive, told,
     },
 };
 
@@ -87,7 +88,7 @@ async fn a_lost_connection_is_made_again_and_what_was_open_comes_again() {
     let Some(broker) = fresh().await else { return };
     let proxy = Proxy::to(&broker.options().url).await;
     let queue = by_way_of(&proxy, &broker).await;
-    queue.publish(&messages(Lane::Live, 0, 0..30)).await.unwrap();
+    publish_each(&queue, messages(Lane::Live, 0, 0..30)).await;
     let mut consumer = queue.consume(0).await.unwrap();
     let some = receive(&mut *consumer, 20, 20).await;
     acknowledge(&mut *consumer, &some[..5]).await;
@@ -209,6 +210,33 @@ async fn a_queue_that_was_deleted_alone_is_consumed_again() {
         acknowledge(&mut *consumer, &some).await;
     }
     consumer.close().await.unwrap();
+    done(broker).await;
+}
+
+/// What is published together is one message to the broker: done when all of it is, and else it comes again whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_travels_together_is_done_together() {
+    let Some(broker) = fresh().await else { return };
+    let queue = broker.queue().await;
+    queue.publish(&messages(Lane::Live, 0, 0..500)).await.unwrap();
+    depth_becomes(&queue, 1).await;
+    let mut consumer = queue.consume(0).await.unwrap();
+    let some = receive(&mut *consumer, 300, 70).await;
+    assert_eq!(payloads(&some), told(Lane::Live, 0..300));
+    acknowledge(&mut *consumer, &some).await;
+    // Once more is no harm: it must not count for those that are open.
+    acknowledge(&mut *consumer, &some).await;
+    consumer.close().await.unwrap();
+    depth_becomes(&queue, 1).await;
+
+    let mut consumer = queue.consume(0).await.unwrap();
+    let again = receive(&mut *consumer, 500, 500).await;
+    assert_eq!(payloads(&again), told(Lane::Live, 0..500));
+    assert!(again.iter().all(|delivery| delivery.redelivered));
+    acknowledge(&mut *consumer, &again[250..]).await;
+    acknowledge(&mut *consumer, &again[..250]).await;
+    consumer.close().await.unwrap();
+    depth_becomes(&queue, 0).await;
     done(broker).await;
 }
 

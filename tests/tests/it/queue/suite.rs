@@ -79,6 +79,13 @@ pub(super) fn told(lane: Lane, numbers: impl IntoIterator<Item = usize>) -> Vec<
         .collect()
 }
 
+/// Publishes one after the other: what is published together may be one message to the broker, and come again as one.
+pub(super) async fn publish_each(queue: &dyn Queue, envelopes: Vec<Envelope>) {
+    for envelope in envelopes {
+        queue.publish(&[envelope]).await.unwrap();
+    }
+}
+
 /// Receives until there are `count`, at most `max` at a time.
 pub(super) async fn receive(consumer: &mut dyn Consumer, count: usize, max: usize) -> Vec<Delivery> {
     let deadline = Instant::now() + LONG;
@@ -185,7 +192,7 @@ pub(super) async fn urgent_comes_before_live_before_bulk(subject: &impl Subject)
 
 pub(super) async fn what_was_not_acknowledged_comes_again_after_close_in_order(subject: &impl Subject) {
     let queue = subject.open().await;
-    queue.publish(&messages(Lane::Live, 0, 0..120)).await.unwrap();
+    publish_each(&*queue, messages(Lane::Live, 0, 0..120)).await;
     queue.publish(&messages(Lane::Bulk, 0, 0..5)).await.unwrap();
     let mut consumer = queue.consume(0).await.unwrap();
     let some = receive(&mut *consumer, 80, 80).await;
@@ -221,7 +228,7 @@ pub(super) async fn what_was_not_acknowledged_comes_again_after_close_in_order(s
 
 pub(super) async fn what_a_lost_consumer_held_comes_again(subject: &impl Subject) {
     let queue = subject.open().await;
-    queue.publish(&messages(Lane::Live, 0, 0..60)).await.unwrap();
+    publish_each(&*queue, messages(Lane::Live, 0, 0..60)).await;
     let mut consumer = queue.consume(0).await.unwrap();
     let some = receive(&mut *consumer, 40, 40).await;
     acknowledge(&mut *consumer, &some[..10]).await;
@@ -352,7 +359,7 @@ pub(super) async fn depth_counts_what_is_not_acknowledged(subject: &impl Subject
     let queue = subject.open().await;
     depth_becomes(&*queue, 0).await;
     for (lane, partition) in [(Lane::Urgent, 0), (Lane::Live, 1), (Lane::Bulk, 0)] {
-        queue.publish(&messages(lane, partition, 0..2)).await.unwrap();
+        publish_each(&*queue, messages(lane, partition, 0..2)).await;
     }
     depth_becomes(&*queue, 6).await;
     let mut consumer = queue.consume(0).await.unwrap();
