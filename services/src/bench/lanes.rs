@@ -131,6 +131,7 @@ fn driven(
         in_flight: 0,
         workers: 0,
         publishers: 1,
+        queue_full: false,
     };
     let of_each = fleet
         .iter()

@@ -89,7 +89,7 @@ impl Stage {
         for (number, messages) in load.senders.iter().enumerate() {
             sending.spawn(Arc::clone(&post).send(messages.clone(), number as u64));
         }
-        disturb(self, &post).await?;
+        disturb(&mut *self, &post).await?;
         while let Some(sent) = sending.join_next().await {
             sent.context("a sender")??;
         }
