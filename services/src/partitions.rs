@@ -51,6 +51,8 @@ struct Shared {
     id: PublisherId,
     /// `None` until the first message.
     published: Mutex<Option<Generation>>,
+    /// What the queue would publish to.
+    chosen: Mutex<Generation>,
     /// When was asked what the last answer told.
     asked: Mutex<Instant>,
     left: AtomicBool,
@@ -73,13 +75,20 @@ impl Drop for Following {
 }
 
 impl Following {
-    pub fn start(store: Store, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, id: PublisherId) -> Self {
+    /// `queue` would publish to `current`.
+    pub fn start(
+        (store, queue): (Store, Arc<dyn Queue>),
+        clock: Arc<dyn Clock>,
+        id: PublisherId,
+        current: Generation,
+    ) -> Self {
         let shared = Arc::new(Shared {
             store,
             queue,
             clock,
             id,
             published: Mutex::default(),
+            chosen: Mutex::new(current),
             asked: Mutex::new(Instant::now()),
             left: AtomicBool::new(false),
             turn: RwLock::default(),
@@ -119,12 +128,43 @@ impl Shared {
     async fn follow(self: Arc<Self>) {
         while !self.left.load(Ordering::Relaxed) {
             tokio::time::sleep(EVERY).await;
-            if let Some(published) = self.published()
-                && let Err(cause) = self.ask(published).await
-            {
-                warn!(error = %cause, "where to publish cannot be asked; trying again");
+            let asked = match self.published() {
+                Some(published) => self.ask(published).await.map_err(Into::into),
+                None => self.keep_up().await,
+            };
+            if let Err(cause) = asked {
+                warn!(
+                    error = format!("{cause:#}"),
+                    "where to publish cannot be asked; trying again"
+                );
             }
         }
+    }
+
+    /// A process that has published nothing waits for nobody and is not waited for. But with a broker that it has to connect to
+    /// again it must not make queues that have been taken down.
+    async fn keep_up(&self) -> anyhow::Result<()> {
+        let rows = self.store.generations().all().await?;
+        let Some(current) = rows.last().map(|row| row.generation) else {
+            return Ok(());
+        };
+        if current != self.chosen() {
+            let _alone = self.turn.write().await;
+            if self.published().is_none() {
+                self.choose(current).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn chosen(&self) -> Generation {
+        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn choose(&self, next: Generation) -> Result<(), QueueError> {
+        self.queue.publish_to(next).await?;
+        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
     }
 
     async fn ask(&self, published: Generation) -> Result<(), StoreError> {
@@ -159,7 +199,7 @@ impl Shared {
             let others_left = told.others_left;
             let next = told.current;
             if others_left && self.published() != Some(next) {
-                self.queue.publish_to(next).await?;
+                self.choose(next).await?;
                 *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
                 info!(
                     queue.generation = next.number,

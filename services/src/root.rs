@@ -402,12 +402,8 @@ async fn open_queue(config: &Config, store: &Store, opened: Opened) -> Result<Op
     // While this process has the embedded database, nobody else can change anything.
     let following = (!config.embedded()).then(|| {
         let id = PublisherId::from(System.uuid());
-        Arc::new(Following::start(
-            store.clone(),
-            Arc::clone(&queue),
-            Arc::new(System),
-            id,
-        ))
+        let (store, queue) = (store.clone(), Arc::clone(&queue));
+        Arc::new(Following::start((store, queue), Arc::new(System), id, current))
     });
     Ok(Opening {
         queue,
