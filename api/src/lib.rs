@@ -11,6 +11,7 @@ mod extract;
 mod health;
 mod home;
 mod manners;
+mod metrics;
 mod observe;
 mod openapi;
 mod page;
@@ -20,12 +21,15 @@ mod routes;
 mod server;
 mod state;
 mod v1;
+mod watch;
 
 pub use access::Scope;
 pub use auth::{
     secret::{Randomness, RandomnessError, SecretError, hash_secret},
     token::{Grant, TokenError, TokenSigner},
 };
+pub use metrics::{Render, serve_metrics};
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;
 pub use state::{ApiLimits, ApiParts, ApiState};
+pub use watch::{Unwatched, Watch};

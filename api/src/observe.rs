@@ -15,6 +15,7 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
+use tracing::Instrument as _;
 
 use crate::{
     access,
@@ -23,6 +24,8 @@ use crate::{
     problem::{Code, Problem, REQUEST_ID},
     state::ApiState,
 };
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 pub(crate) async fn observe(
     state: web::Data<ApiState>,
@@ -38,8 +41,20 @@ pub(crate) async fn observe(
         request.head_mut().method = Method::GET;
     }
 
+    let watch = state.watch.clone();
+    let operation = access::operation(request.method(), &pattern).map_or("none", |operation| operation.id);
+    let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let span = watch.arrived(operation, &id, given);
+    // What comes of the request belongs to the span of this request, and through it to the caller's trace.
+    if let Some(ours) = watch
+        .traceparent(&span)
+        .and_then(|ours| HeaderValue::from_str(&ours).ok())
+    {
+        request.headers_mut().insert(TRACEPARENT, ours);
+    }
+
     // A handler that panics must not take the connection, nor the answer, with it.
-    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let answer = AssertUnwindSafe(next.call(request).instrument(span.clone())).catch_unwind();
     let result = match tokio::time::timeout(state.limits.request_timeout, answer).await {
         Ok(Ok(Ok(response))) => Ok(shaped(response.map_into_boxed_body(), &pattern, &id)),
         Ok(Ok(Err(error))) => Err(problem_of(&error).at(&id)),
@@ -57,6 +72,7 @@ pub(crate) async fn observe(
         ),
         Err(problem) => (problem.code().status(), Some(problem)),
     };
+    watch.answered(operation, &span, status.as_u16(), started.elapsed());
     log(&id, method.as_str(), &pattern, status.as_u16(), started, problem);
     result.map_err(Error::from)
 }

@@ -6,10 +6,13 @@ use odograph_domain::{clock::Clock, event::BehaviourKind, id::IdSource, queue::P
 use odograph_store::Store;
 use tokio::sync::Semaphore;
 
-use crate::auth::{
-    secret::Randomness,
-    throttle::Throttle,
-    token::{Grant, TokenError, TokenSigner},
+use crate::{
+    auth::{
+        secret::Randomness,
+        throttle::Throttle,
+        token::{Grant, TokenError, TokenSigner},
+    },
+    watch::{Unwatched, Watch},
 };
 
 /// Secrets hashed at a time.
@@ -70,6 +73,8 @@ pub struct ApiState {
     pub limits: ApiLimits,
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
+    /// Who counts and traces the requests.
+    pub watch: Arc<dyn Watch>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
 }
@@ -134,6 +139,7 @@ impl ApiState {
             idempotency_ttl: Duration::from_secs(86_400),
             limits: ApiLimits::default(),
             allowed_origins: Vec::new(),
+            watch: Arc::new(Unwatched),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
         }

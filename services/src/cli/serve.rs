@@ -5,36 +5,42 @@ use std::net::TcpListener;
 use anyhow::{Context, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, root::Parts, shutdown, worker};
+use crate::{config::Config, metrics, root::Parts, shutdown, worker};
 
 pub(super) async fn serve(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
-    let served = serve_until(&parts, shutdown, |url| {
-        eprintln!("serving on {url}, documentation at {url}/docs")
-    })
-    .await;
+    let announce = |url: &str| eprintln!("serving on {url}, documentation at {url}/docs");
+    let (served, shown) = tokio::join!(
+        ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
+        metrics::serve(&parts, "serve", shutdown.clone()),
+    );
     parts.close().await?;
-    served
+    served.and(shown)
 }
 
 pub(super) async fn work(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
-    let worked = worker::run(parts.clone(), shutdown::on_signal()?).await;
+    let shutdown = shutdown::on_signal()?;
+    let (worked, shown) = tokio::join!(
+        ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
+        metrics::serve(&parts, "work", shutdown.clone()),
+    );
     parts.close().await?;
-    worked
+    worked.and(shown)
 }
 
 pub(super) async fn all(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
     let announce = |url: &str| eprintln!("serving and working on {url}, documentation at {url}/docs");
-    let (served, worked) = tokio::join!(
+    let (served, worked, shown) = tokio::join!(
         ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
         ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
+        metrics::serve(&parts, "all", shutdown.clone()),
     );
     parts.close().await?;
-    served.and(worked)
+    served.and(worked).and(shown)
 }
 
 /// When one half ends, however it does, the other is told to.

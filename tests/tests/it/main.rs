@@ -28,5 +28,7 @@ mod reports;
 mod same;
 mod simulate;
 mod tenancy;
+mod traces;
 mod updates;
 mod walls;
+mod watching;

@@ -290,6 +290,7 @@ async fn take(state: &ApiState, caller: &Caller, mut batches: Vec<Batch>) -> Res
     }
     if !refused.is_empty() {
         store.put_dead_letters(&refused).await?;
+        refused.iter().for_each(|(_, tally)| state.watch.turned_away(tally));
     }
     let status = match refused.is_empty() {
         true => StatusCode::ACCEPTED,
