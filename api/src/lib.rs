@@ -29,6 +29,7 @@ pub use auth::{
     token::{Grant, TokenError, TokenSigner},
 };
 pub use broker_auth::{BrokerAuth, BrokerNames, serve_broker_auth};
+pub use manners::intake::IntakeBounds;
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;
 pub use state::{ApiLimits, ApiParts, ApiState};

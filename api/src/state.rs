@@ -13,6 +13,7 @@ use crate::{
         token::{Grant, TokenError, TokenSigner},
     },
     door::Door,
+    manners::intake::{Intake, IntakeBounds},
 };
 
 /// Secrets hashed at a time.
@@ -76,6 +77,7 @@ pub struct ApiState {
     pub(crate) door: Arc<Door>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
+    pub(crate) intake: Intake,
 }
 
 impl fmt::Debug for ApiState {
@@ -141,7 +143,13 @@ impl ApiState {
             allowed_origins: Vec::new(),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
+            intake: Intake::new(IntakeBounds::default()),
         }
+    }
+
+    /// Lets in no more telemetry than this.
+    pub fn bound_intake(&mut self, bounds: IntakeBounds) {
+        self.intake = Intake::new(bounds);
     }
 
     /// A token, without asking for a secret: for the token endpoint once it has, and for an operator at the machine.

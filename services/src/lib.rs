@@ -13,6 +13,7 @@ pub mod import;
 pub mod logging;
 pub mod meter;
 pub mod overview;
+pub mod partitions;
 pub mod pipeline;
 pub mod plan;
 pub mod rebuild;

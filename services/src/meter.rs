@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use odograph_domain::envelope::Lane;
+
 /// A part of the work that is measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -69,9 +71,20 @@ pub struct Meter {
     pub batch_sizes: Histogram,
     /// From the arrival of a message to the commit that holds it, in microseconds.
     pub commit_us: Histogram,
+    /// The same, of each lane.
+    lane_us: [Histogram; Lane::ALL.len()],
 }
 
 impl Meter {
+    /// From the arrival of a lane's messages to their commits, in microseconds.
+    pub fn lane(&self, lane: Lane) -> &Histogram {
+        match lane {
+            Lane::Urgent => &self.lane_us[0],
+            Lane::Live => &self.lane_us[1],
+            Lane::Bulk => &self.lane_us[2],
+        }
+    }
+
     /// Measures until the guard is dropped.
     pub fn step(&self, step: Step) -> Running<'_> {
         Running {

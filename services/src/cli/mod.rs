@@ -16,6 +16,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod openapi;
+mod queue;
 mod rebuild;
 mod report;
 pub mod serve;
@@ -70,6 +71,9 @@ enum Command {
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
     Checklist(checklist::Checklist),
+    /// Show how the queue is cut into partitions, and change it.
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -108,6 +112,7 @@ impl Cli {
             Command::Checklist(command) => command.run(config).await,
             Command::Simulate(command) => command.run(config).await,
             Command::Rebuild(command) => command.run(config).await,
+            Command::Queue(command) => command.run(config).await,
             Command::Tenant(command) => command.run(config).await,
             Command::Client(command) => command.run(config).await,
             Command::Bench(command) => command.run(config).await,
