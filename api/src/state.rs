@@ -13,6 +13,7 @@ use crate::{
         token::{Grant, TokenError, TokenSigner},
     },
     door::Door,
+    watch::{Unwatched, Watch},
 };
 
 /// Secrets hashed at a time.
@@ -74,6 +75,8 @@ pub struct ApiState {
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
     pub(crate) door: Arc<Door>,
+    /// Who counts and traces the requests.
+    pub watch: Arc<dyn Watch>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
 }
@@ -139,6 +142,7 @@ impl ApiState {
             idempotency_ttl: Duration::from_secs(86_400),
             limits: ApiLimits::default(),
             allowed_origins: Vec::new(),
+            watch: Arc::new(Unwatched),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
         }

@@ -122,31 +122,41 @@ impl Envelope {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
-            return Err(EnvelopeError::Magic(bytes.to_vec()));
-        };
-        if magic != MAGIC {
-            return Err(EnvelopeError::Magic(magic.to_vec()));
-        }
-        let Some((length, rest)) = rest.split_first_chunk::<4>() else {
-            return Err(EnvelopeError::Truncated {
-                got: bytes.len(),
-                wanted: 8,
-            });
-        };
-        let length = u32::from_be_bytes(*length) as usize;
-        if rest.len() < length {
-            return Err(EnvelopeError::Truncated {
-                got: bytes.len(),
-                wanted: 8 + length,
-            });
-        }
-        let (header, payload) = rest.split_at(length);
+        let (header, payload) = split(bytes)?;
         Ok(Self {
             header: serde_json::from_slice(header)?,
             payload: payload.to_vec(),
         })
     }
+
+    /// The header alone, for who has no need of the payload.
+    pub fn header_of(bytes: &[u8]) -> Result<Header, EnvelopeError> {
+        Ok(serde_json::from_slice(split(bytes)?.0)?)
+    }
+}
+
+/// The bytes of the header and of the payload.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EnvelopeError> {
+    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
+        return Err(EnvelopeError::Magic(bytes.to_vec()));
+    };
+    if magic != MAGIC {
+        return Err(EnvelopeError::Magic(magic.to_vec()));
+    }
+    let Some((length, rest)) = rest.split_first_chunk::<4>() else {
+        return Err(EnvelopeError::Truncated {
+            got: bytes.len(),
+            wanted: 8,
+        });
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if rest.len() < length {
+        return Err(EnvelopeError::Truncated {
+            got: bytes.len(),
+            wanted: 8 + length,
+        });
+    }
+    Ok(rest.split_at(length))
 }
 
 impl Header {

@@ -36,6 +36,14 @@ pub struct Delivery {
     pub redelivered: bool,
 }
 
+/// How many messages wait in one partition and lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    pub partition: u16,
+    pub lane: Lane,
+    pub messages: u64,
+}
+
 #[async_trait]
 pub trait Publisher: Send + Sync {
     /// Returns once every envelope is durable. On an error some may be in the queue all the same: publish again, the
@@ -57,6 +65,10 @@ pub trait Queue: Publisher {
 
     /// Messages not yet acknowledged, over all partitions and lanes.
     async fn depth(&self) -> Result<u64, QueueError>;
+
+    /// Messages that wait, by partition and lane; what a consumer of RabbitMQ holds already is in none of them. For who
+    /// watches: it may be a moment old.
+    async fn waiting(&self) -> Result<Vec<Waiting>, QueueError>;
 }
 
 #[async_trait]

@@ -26,7 +26,7 @@ use std::{
 use async_trait::async_trait;
 use odograph_domain::{
     envelope::{Envelope, Lane},
-    queue::{Consumer, Publisher, Queue, QueueError},
+    queue::{Consumer, Publisher, Queue, QueueError, Waiting},
 };
 
 pub use self::intake::{Arrived, IntakeConsumer, IntakeReceipt};
@@ -224,6 +224,11 @@ impl Queue for RabbitQueue {
         let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
         let waiting = answered("counting messages", self.shared.topology.waiting(&connection)).await?;
         Ok(waiting + self.shared.held.total())
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, QueueError> {
+        let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
+        answered("counting messages", self.shared.topology.waiting_by_queue(&connection)).await
     }
 }
 

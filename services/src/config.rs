@@ -26,6 +26,8 @@ pub struct Config {
     pub api: Api,
     pub worker: Worker,
     pub log: Log,
+    pub metrics: Metrics,
+    pub tracing: Tracing,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +115,37 @@ pub struct Log {
     pub filter: String,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub bind: String,
+    pub sample_s: u32,
+}
+
+impl Metrics {
+    /// Where to serve them; `None` where they are off.
+    pub fn address(&self) -> Result<Option<SocketAddr>> {
+        if self.bind.is_empty() {
+            return Ok(None);
+        }
+        let address = self.bind.parse().ok();
+        let address = address.with_context(|| {
+            format!(
+                "metrics.bind: wanted an address with its port such as 127.0.0.1:9464, or nothing, got {:?}",
+                self.bind
+            )
+        })?;
+        Ok(Some(address))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracing {
+    pub otlp_endpoint: String,
+    pub sample_ratio: f64,
+}
+
 // Addresses of queues carry passwords, and keys are keys: neither is ever printed.
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -197,6 +230,21 @@ impl Config {
             "api.idempotency_ttl_s must be between 60 and 2678400 (31 days)"
         );
         ensure!(self.api.body_bytes >= 1024, "api.body_bytes must be at least 1024");
+        self.metrics.address()?;
+        ensure!(
+            (1..=3600).contains(&self.metrics.sample_s),
+            "metrics.sample_s must be between 1 and 3600"
+        );
+        let collector = &self.tracing.otlp_endpoint;
+        ensure!(
+            collector.is_empty() || collector.starts_with("http://"),
+            "tracing.otlp_endpoint: wanted http:// and the host and port of a collector near by, or nothing; TLS to a distant \
+             one is the collector's"
+        );
+        ensure!(
+            (0.0..=1.0).contains(&self.tracing.sample_ratio),
+            "tracing.sample_ratio must be between 0 and 1"
+        );
         for origin in &self.api.cors.allowed_origins {
             ensure!(
                 is_origin(origin),
@@ -296,5 +344,14 @@ mod tests {
         let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
         assert!(error.contains("https://portal.example.com"), "{error}");
         assert!(Config::load(Some(Path::new("/nonexistent.toml"))).is_err());
+        for (wrong, named) in [
+            ("[metrics]\nbind = \"9464\"\n", "127.0.0.1:9464"),
+            ("[tracing]\notlp_endpoint = \"https://a.example\"\n", "http://"),
+            ("[tracing]\nsample_ratio = 2.0\n", "between 0 and 1"),
+        ] {
+            std::fs::write(&file, wrong).unwrap();
+            let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

@@ -18,7 +18,11 @@ use uuid::Uuid;
 
 #[cfg(feature = "embedded")]
 use crate::embedded::{Embedded, Location};
-use crate::{config::Config, meter::Meter};
+use crate::{
+    config::Config,
+    meter::Meter,
+    watched::{Requests, Timed},
+};
 
 /// The machine's clock, and UUIDv7 ids from it.
 #[derive(Debug, Clone, Copy)]
@@ -221,6 +225,11 @@ impl Parts {
             rabbit = Some(RabbitQueue::clone(&queue));
             (queue.clone(), queue)
         };
+        let meter: Arc<Meter> = Arc::default();
+        let publisher = Arc::new(Timed {
+            publisher,
+            meter: meter.clone(),
+        });
         Ok(Self {
             config,
             store,
@@ -229,7 +238,7 @@ impl Parts {
             rabbit,
             clock: Arc::new(System),
             ids: Arc::new(System),
-            meter: Arc::default(),
+            meter,
             #[cfg(feature = "embedded")]
             embedded,
         })
@@ -252,6 +261,7 @@ impl Parts {
         state.idempotency_ttl = Duration::from_secs(u64::from(self.config.api.idempotency_ttl_s));
         state.limits.batch_bytes = self.config.api.body_bytes;
         state.allowed_origins.clone_from(&self.config.api.cors.allowed_origins);
+        state.watch = Arc::new(Requests(self.meter.clone()));
         Ok(state)
     }
 

@@ -23,12 +23,13 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     housekeeping,
     pipeline::{Pipeline, derive, ingest::Stop},
     root::{Parts, System},
+    traces,
 };
 
 /// Runs until `shutdown`: then stops taking messages, finishes and commits what it has, acknowledges, and gives its
@@ -72,6 +73,7 @@ async fn hold_partitions(
     while !shutdown.is_cancelled() {
         match share(parts, worker).await {
             Ok(Share { keep, give }) => {
+                count_leases(parts, &held, &keep, &give);
                 adjust(&mut held, keep, parts, pipeline, shutdown).await;
                 // Only now that nobody here works on them any more.
                 if let Err(cause) = parts.store.leases().release(&give).await {
@@ -88,6 +90,7 @@ async fn hold_partitions(
     for (_, partition) in std::mem::take(&mut held) {
         stop(partition).await;
     }
+    parts.meter.counts.leases_held.set(0);
     let leases = parts.store.leases();
     let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
     let last = leases.renew(worker, parts.clock.now(), ttl).await?;
@@ -115,6 +118,29 @@ async fn share(parts: &Parts, worker: WorkerId) -> Result<Share, StoreError> {
     }
     let give = keep.split_off(fair.min(keep.len()));
     Ok(Share { keep, give })
+}
+
+/// What changed hands. What is neither kept nor given was lost: the lease ran out, and another took it.
+fn count_leases(parts: &Parts, held: &BTreeMap<u16, Held>, keep: &[Lease], give: &[Lease]) {
+    let among = |leases: &[Lease], number: u16, epoch: i64| {
+        leases
+            .iter()
+            .any(|lease| lease.partition == number && lease.epoch == epoch)
+    };
+    let counts = &parts.meter.counts;
+    for (number, partition) in held {
+        if among(give, *number, partition.epoch) {
+            counts.leases_given.inc();
+        } else if !among(keep, *number, partition.epoch) {
+            counts.leases_lost.inc();
+        }
+    }
+    let gained = keep.iter().filter(|lease| {
+        let known = held.get(&lease.partition);
+        known.is_none_or(|partition| partition.epoch != lease.epoch)
+    });
+    counts.leases_gained.inc_by(gained.count() as u64);
+    counts.leases_held.set(keep.len() as i64);
 }
 
 /// Starts work on partitions that were gained and ends it on those that were lost.
@@ -177,7 +203,9 @@ async fn work_on(parts: Parts, pipeline: Pipeline, lease: Lease, until_ms: Arc<A
             return;
         }
     };
+    parts.meter.lag.holds(lease.partition, parts.clock.now());
     let outcome = take_and_commit(&parts, &pipeline, &lease, &until_ms, consumer.as_mut(), &stop).await;
+    parts.meter.lag.leaves(lease.partition);
     if let Err(cause) = outcome {
         warn!(queue.partition = lease.partition, error = %cause, "left the partition");
     }
@@ -214,11 +242,16 @@ async fn take_and_commit(
         }
         let deliveries = consumer.receive(most, wait).await?;
         if deliveries.is_empty() {
+            parts.meter.lag.idle(lease.partition);
             continue;
         }
         let receipts: Vec<_> = deliveries.iter().map(|delivery| delivery.receipt).collect();
-        pipeline.ingest(lease, deliveries, stop).await?;
+        let traced = traces::micro_batch(lease.partition, &deliveries);
+        let ingesting = pipeline.ingest(lease, deliveries, stop);
+        ingesting.instrument(traced.span.clone()).await?;
+        drop(traced);
         consumer.acknowledge(&receipts).await?;
+        parts.meter.lag.done(lease.partition);
     }
     Ok(())
 }

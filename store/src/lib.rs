@@ -57,6 +57,7 @@ mod trip_writes;
 mod trips;
 mod usage;
 mod vehicles;
+mod watching;
 mod worker;
 mod writes;
 
@@ -103,5 +104,6 @@ pub use trip_history::TripVersion;
 pub use trips::{StoredTrip, TripFilter, TripKey, TripRow, content_hash};
 pub use usage::{UsageDay, UsageFilter, UsageMonth};
 pub use vehicles::{NewVehicle, VehicleFilter, VehicleKey, VehicleRecord};
+pub use watching::{Connections, Figures, OpenLetters};
 pub use worker::{WorkerStore, WorkerTx};
 pub use writes::Writes;

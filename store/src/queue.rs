@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use async_trait::async_trait;
 use odograph_domain::{
     envelope::{Envelope, Lane},
-    queue::{Consumer, Delivery, Publisher, Queue, QueueError, Receipt},
+    queue::{Consumer, Delivery, Publisher, Queue, QueueError, Receipt, Waiting},
 };
 use tokio::time::Instant;
 
@@ -192,6 +192,33 @@ impl Queue for PgQueue {
             .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(depth.and_then(|depth| u64::try_from(depth).ok()).unwrap_or(0))
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, QueueError> {
+        let mut tx = self
+            .store
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await
+            .map_err(failed)?;
+        let rows = sqlx::query!(
+            r#"SELECT partition AS "partition!", lane AS "lane!", messages AS "messages!" FROM queue_waiting()"#
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Waiting {
+                    partition: u16::try_from(row.partition).unwrap_or(u16::MAX),
+                    lane: lane_of(row.lane)?,
+                    messages: u64::try_from(row.messages).unwrap_or(0),
+                })
+            })
+            .collect()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     queue::PgQueue,
     session::{Scope, Tx, begin},
     tenant::TenantStore,
+    watching::Connections,
     worker::WorkerStore,
 };
 
@@ -182,6 +183,17 @@ impl Store {
             .fetch_one(&self.inner.pool)
             .await?;
         Ok(())
+    }
+
+    /// Connections of this process, now.
+    pub fn connections(&self) -> Connections {
+        let pool = &self.inner.pool;
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Connections {
+            in_use: pool.size().saturating_sub(idle),
+            idle,
+            most: pool.options().get_max_connections(),
+        }
     }
 
     /// Closes the connections; what is still in hand is rolled back.

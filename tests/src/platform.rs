@@ -108,6 +108,8 @@ impl Platform {
         config.queue.partitions = partitions;
         config.keys.master_key = MASTER_KEY.to_owned();
         config.api.bind = ([127, 0, 0, 1], 0).into();
+        config.metrics.bind = String::new();
+        config.metrics.sample_s = 1;
         config.worker.batch_wait_ms = 20;
         config.worker.derive_every_ms = 50;
         config.worker.lease_s = 5;
@@ -163,6 +165,7 @@ impl Platform {
             ("ODOGRAPH__INTAKE__ENABLED", config.intake.enabled.to_string()),
             ("ODOGRAPH__KEYS__MASTER_KEY", config.keys.master_key.clone()),
             ("ODOGRAPH__API__BIND", config.api.bind.to_string()),
+            ("ODOGRAPH__METRICS__BIND", config.metrics.bind.clone()),
             (
                 "ODOGRAPH__WORKER__BATCH_MESSAGES",
                 config.worker.batch_messages.to_string(),

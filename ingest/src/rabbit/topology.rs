@@ -11,7 +11,7 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
-use odograph_domain::envelope::Lane;
+use odograph_domain::{envelope::Lane, queue::Waiting};
 
 use super::{RabbitOptions, intake};
 
@@ -162,6 +162,23 @@ impl Topology {
         });
         let queues = try_join_all(asked).await?;
         Ok(queues.iter().map(|queue| u64::from(queue.message_count())).sum())
+    }
+
+    /// As [`Topology::waiting`], each queue by itself.
+    pub(super) async fn waiting_by_queue(&self, connection: &Connection) -> lapin::Result<Vec<Waiting>> {
+        let channel = connection.create_channel().await?;
+        let queues = (0..self.options.partitions).flat_map(|partition| Lane::ALL.map(|lane| (partition, lane)));
+        let asked = queues.map(async |(partition, lane)| {
+            let passive = QueueDeclareOptions::durable().passive();
+            let name = self.queue(lane, partition).into();
+            let queue = channel.queue_declare(name, passive, FieldTable::default()).await?;
+            lapin::Result::Ok(Waiting {
+                partition,
+                lane,
+                messages: u64::from(queue.message_count()),
+            })
+        });
+        try_join_all(asked).await
     }
 }
 

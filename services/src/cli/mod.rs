@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use odograph_store::{Listed, Page};
 
-use crate::{config::Config, logging};
+use crate::{config::Config, logging, traces::Traces};
 
 mod bench;
 mod checklist;
@@ -94,24 +94,49 @@ impl Cli {
             _ => {}
         }
         let config = Config::load(self.config.as_deref())?;
-        logging::start(&config.log)?;
-        match self.command {
-            Command::Demo(command) => command.run(config).await,
-            Command::Serve => serve::serve(config).await,
-            Command::Work => serve::work(config).await,
-            Command::Bridge => serve::bridge(config).await,
-            Command::All => serve::all(config).await,
-            Command::Healthcheck { role } => healthcheck::run(role, config).await,
-            Command::Migrate => migrate::run(config).await,
-            Command::Import(command) => command.run(config).await,
-            Command::Report(command) => command.run(config).await,
-            Command::Checklist(command) => command.run(config).await,
-            Command::Simulate(command) => command.run(config).await,
-            Command::Rebuild(command) => command.run(config).await,
-            Command::Tenant(command) => command.run(config).await,
-            Command::Client(command) => command.run(config).await,
-            Command::Bench(command) => command.run(config).await,
-            Command::Config | Command::Openapi(_) => Ok(()),
+        let traces = match self.command.traced_as() {
+            Some(role) => Traces::start(&config.tracing, role)?,
+            None => None,
+        };
+        logging::start(&config.log, traces.as_ref())?;
+        let ran = self.command.run(config).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+        ran
+    }
+}
+
+impl Command {
+    /// The role that spans are told to come from; what is over in a moment is not traced.
+    fn traced_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve => Some("serve"),
+            Self::Work => Some("work"),
+            Self::Bridge => Some("bridge"),
+            Self::All => Some("all"),
+            _ => None,
+        }
+    }
+
+    async fn run(self, config: Config) -> Result<()> {
+        match self {
+            Self::Demo(command) => command.run(config).await,
+            Self::Serve => serve::serve(config).await,
+            Self::Work => serve::work(config).await,
+            Self::Bridge => serve::bridge(config).await,
+            Self::All => serve::all(config).await,
+            Self::Healthcheck { role } => healthcheck::run(role, config).await,
+            Self::Migrate => migrate::run(config).await,
+            Self::Import(command) => command.run(config).await,
+            Self::Report(command) => command.run(config).await,
+            Self::Checklist(command) => command.run(config).await,
+            Self::Simulate(command) => command.run(config).await,
+            Self::Rebuild(command) => command.run(config).await,
+            Self::Tenant(command) => command.run(config).await,
+            Self::Client(command) => command.run(config).await,
+            Self::Bench(command) => command.run(config).await,
+            Self::Config | Self::Openapi(_) => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -27,7 +28,7 @@ use odograph_ingest::{
 use odograph_store::{DeriveTx, PutPremium, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{Instrument as _, error};
 
 use super::{
     Pipeline, charge,
@@ -55,7 +56,10 @@ pub async fn all_due(
             break;
         };
         let vehicle = tx.dirty().vehicle;
-        match step(pipeline, tx, force).await? {
+        match step(pipeline, tx, force)
+            .instrument(pipeline.traced.derive(vehicle))
+            .await?
+        {
             Ok(_) => {}
             Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
             // One vehicle whose data does not derive must not keep the others waiting.
@@ -70,15 +74,18 @@ pub async fn all_due(
 
 /// Derives a window that was taken, and commits it. One that does not derive is put off, and the inner error says why.
 pub async fn step(pipeline: &Pipeline, mut tx: DeriveTx, force: bool) -> Result<Result<Derived>> {
+    let (began, counts) = (Instant::now(), &pipeline.meter.counts);
     let derived = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
     match derived.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
         Ok(derived) => {
             let _running = pipeline.meter.step(Step::Close);
             tx.commit(derived.rest.clone()).await?;
+            counts.derived(began.elapsed(), Some((derived.trips, derived.corrections.as_slice())));
             Ok(Ok(derived))
         }
         Err(cause) => {
             tx.put_off(PUT_OFF).await?;
+            counts.derived(began.elapsed(), None);
             Ok(Err(cause))
         }
     }

@@ -58,6 +58,16 @@ const WALLS: &[Wall] = &[
         only: &["odograph"],
         because: "only the composition root knows of the embedded default",
     },
+    Wall {
+        family: "prometheus-client",
+        only: &["odograph"],
+        because: "what is counted is shown in one place",
+    },
+    Wall {
+        family: "tracing-opentelemetry",
+        only: &["odograph"],
+        because: "the others make spans of tracing, if any",
+    },
 ];
 
 /// What each of our crates may see of the others, lowest first.
