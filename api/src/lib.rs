@@ -31,6 +31,7 @@ pub use auth::{
     token::{Grant, TokenError, TokenSigner},
 };
 pub use broker_auth::{BrokerAuth, BrokerNames, serve_broker_auth};
+pub use manners::intake::IntakeBounds;
 pub use metrics::{Render, serve_metrics};
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;

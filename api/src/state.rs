@@ -13,6 +13,7 @@ use crate::{
         token::{Grant, TokenError, TokenSigner},
     },
     door::Door,
+    manners::intake::{Intake, IntakeBounds},
     watch::{Unwatched, Watch},
 };
 
@@ -79,6 +80,7 @@ pub struct ApiState {
     pub watch: Arc<dyn Watch>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
+    pub(crate) intake: Intake,
 }
 
 impl fmt::Debug for ApiState {
@@ -145,7 +147,13 @@ impl ApiState {
             watch: Arc::new(Unwatched),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
+            intake: Intake::new(IntakeBounds::default()),
         }
+    }
+
+    /// Lets in no more telemetry than this.
+    pub fn bound_intake(&mut self, bounds: IntakeBounds) {
+        self.intake = Intake::new(bounds);
     }
 
     /// A token, without asking for a secret: for the token endpoint once it has, and for an operator at the machine.

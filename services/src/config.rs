@@ -51,6 +51,8 @@ pub struct Queue {
     pub partitions: u16,
     pub generation: u32,
     pub prefetch: u16,
+    pub bulk_prefetch: u16,
+    pub max_ready: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -82,7 +84,19 @@ pub struct Api {
     pub token_ttl_s: u32,
     pub idempotency_ttl_s: u32,
     pub body_bytes: usize,
+    pub intake_at_once: usize,
+    pub intake_bytes: usize,
+    pub rate: Rate,
     pub cors: Cors,
+}
+
+/// What one tenant may send to one process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub requests_per_s: u32,
+    pub bytes_per_s: u32,
+    pub burst_s: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -95,6 +109,8 @@ pub struct Cors {
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     pub batch_messages: usize,
+    pub batch_bytes: usize,
+    pub bulk_bytes: usize,
     pub batch_wait_ms: u64,
     pub lease_s: u32,
     pub derive_every_ms: u64,
@@ -208,6 +224,21 @@ impl Config {
             "database.max_connections must be at least 1"
         );
         ensure!(self.queue.prefetch > 0, "queue.prefetch must be at least 1");
+        ensure!(self.queue.bulk_prefetch > 0, "queue.bulk_prefetch must be at least 1");
+        ensure!(self.queue.generation > 0, "queue.generation must be at least 1");
+        ensure!(self.queue.partitions <= 1024, "queue.partitions must be at most 1024");
+        ensure!(self.worker.batch_bytes > 0, "worker.batch_bytes must be at least 1");
+        ensure!(self.worker.bulk_bytes > 0, "worker.bulk_bytes must be at least 1");
+        ensure!(self.api.intake_at_once > 0, "api.intake_at_once must be at least 1");
+        ensure!(
+            self.api.intake_bytes >= self.api.body_bytes,
+            "api.intake_bytes must be at least api.body_bytes: one body has to fit in"
+        );
+        let rate = &self.api.rate;
+        ensure!(
+            rate.requests_per_s > 0 && rate.bytes_per_s > 0 && rate.burst_s > 0,
+            "api.rate: wanted requests_per_s, bytes_per_s and burst_s of at least 1"
+        );
         ensure!(!self.queue.prefix.is_empty(), "queue.prefix must not be empty");
         let amqp = ["amqp://", "amqps://"]
             .iter()

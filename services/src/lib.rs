@@ -14,6 +14,7 @@ pub mod logging;
 pub mod meter;
 pub mod metrics;
 pub mod overview;
+pub mod partitions;
 pub mod pipeline;
 pub mod plan;
 pub mod rebuild;

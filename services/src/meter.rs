@@ -108,6 +108,8 @@ pub struct Meter {
     pub(crate) batch_messages: Buckets,
     /// From the arrival of a message to the commit that holds it, in microseconds.
     pub commit_us: Histogram,
+    /// The same, of each lane.
+    lane_us: [Histogram; Lane::ALL.len()],
     /// The same by lane, and from the time of a message's last sample.
     arrival: [Buckets; Lane::ALL.len()],
     event: [Buckets; Lane::ALL.len()],
@@ -134,6 +136,7 @@ impl Default for Meter {
             batch_sizes: Histogram::default(),
             batch_messages: Buckets::of_sizes(),
             commit_us: Histogram::default(),
+            lane_us: Default::default(),
             arrival: of(&arrival_seconds),
             event: of(&event_seconds),
             arrival_seconds,
@@ -145,6 +148,15 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// From the arrival of a lane's messages to their commits, in microseconds.
+    pub fn lane(&self, lane: Lane) -> &Histogram {
+        match lane {
+            Lane::Urgent => &self.lane_us[0],
+            Lane::Live => &self.lane_us[1],
+            Lane::Bulk => &self.lane_us[2],
+        }
+    }
+
     /// Measures until the guard is dropped; where traces are on, a span as well.
     pub fn step(&self, step: Step) -> Running<'_> {
         Running {

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use odograph_domain::{
     id::{IdSource as _, WorkerId},
     lease::Lease,
-    queue::{Consumer, QueueError},
+    queue::{Consumer, GenerationState, QueueError},
 };
 use odograph_store::StoreError;
 use tokio::{
@@ -27,10 +27,16 @@ use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     housekeeping,
+    partitions::{self, Consumed},
     pipeline::{Pipeline, derive, ingest::Stop},
     root::{Parts, System},
     traces,
 };
+
+/// Between two attempts, and between two looks while a generation of queues is worked off.
+const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks for another generation of queues, at most.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs until `shutdown`: then stops taking messages, finishes and commits what it has, acknowledges, and gives its
 /// partitions back.
@@ -70,11 +76,27 @@ async fn hold_partitions(
 ) -> Result<()> {
     let every = Duration::from_secs(u64::from(parts.config.worker.lease_s)) / 3;
     let mut held: BTreeMap<u16, Held> = BTreeMap::new();
+    let mut consumed = None;
     while !shutdown.is_cancelled() {
-        match share(parts, worker).await {
+        match take_up_generation(parts, &mut consumed, &mut held).await {
+            Ok(()) => {}
+            Err(cause) => warn!(
+                error = format!("{cause:#}"),
+                "which queues to consume cannot be told; trying again"
+            ),
+        }
+        // Not even told once: there is nothing to hold yet.
+        let Some(now) = consumed else {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(RETRY) => {}
+            }
+            continue;
+        };
+        match share(parts, worker, now.generation.partitions).await {
             Ok(Share { keep, give }) => {
                 count_leases(parts, &held, &keep, &give);
-                adjust(&mut held, keep, parts, pipeline, shutdown).await;
+                adjust(&mut held, keep, (parts, now), pipeline, shutdown).await;
                 // Only now that nobody here works on them any more.
                 if let Err(cause) = parts.store.leases().release(&give).await {
                     warn!(error = %cause, "could not give partitions back; they run out");
@@ -84,7 +106,8 @@ async fn hold_partitions(
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = sleep(every) => {}
+            // A generation that is being worked off is to be so soon.
+            () = sleep(if now.state.is_consumed_first() { every.min(RETRY) } else { every.min(LOOK) }) => {}
         }
     }
     for (_, partition) in std::mem::take(&mut held) {
@@ -98,6 +121,31 @@ async fn hold_partitions(
     Ok(leases.leave(worker).await?)
 }
 
+/// Goes over to the generation of queues that is to be consumed now. What is held of the one before is given back first.
+async fn take_up_generation(
+    parts: &Parts,
+    consumed: &mut Option<Consumed>,
+    held: &mut BTreeMap<u16, Held>,
+) -> Result<()> {
+    let next = partitions::advance(&parts.store, &*parts.queue).await?;
+    if *consumed == Some(next) {
+        return Ok(());
+    }
+    for (_, partition) in std::mem::take(held) {
+        stop(partition).await;
+    }
+    let superseded = next.state != GenerationState::Current;
+    parts.queue.consume_from(next.generation, superseded).await?;
+    info!(
+        queue.generation = next.generation.number,
+        queue.partitions = next.generation.partitions,
+        queue.state = %next.state,
+        "consuming"
+    );
+    *consumed = Some(next);
+    Ok(())
+}
+
 /// What a worker goes on with, and what it gives to others.
 struct Share {
     keep: Vec<Lease>,
@@ -106,17 +154,23 @@ struct Share {
 
 /// Renews what this worker holds and takes what is free, up to its fair share: all partitions over all live workers,
 /// rounded up. With more than that, it gives some back so that a worker that came later gets its part.
-async fn share(parts: &Parts, worker: WorkerId) -> Result<Share, StoreError> {
+async fn share(parts: &Parts, worker: WorkerId, partitions: u16) -> Result<Share, StoreError> {
     let (leases, now) = (parts.store.leases(), parts.clock.now());
     let ttl = TimeDelta::seconds(i64::from(parts.config.worker.lease_s));
     let workers = leases.attend(worker, now, ttl).await?.len().max(1);
-    let fair = usize::from(parts.queue.partitions()).div_ceil(workers);
-    let mut keep = leases.renew(worker, now, ttl).await?;
+    let fair = usize::from(partitions).div_ceil(workers);
+    // Those of a generation with more partitions are of no more use.
+    let (mut keep, beyond): (Vec<Lease>, Vec<Lease>) = leases
+        .renew(worker, now, ttl)
+        .await?
+        .into_iter()
+        .partition(|lease| lease.partition < partitions);
     if keep.len() < fair {
         let want = (fair - keep.len()) as u16;
-        keep.extend(leases.acquire(worker, parts.queue.partitions(), want, now, ttl).await?);
+        keep.extend(leases.acquire(worker, partitions, want, now, ttl).await?);
     }
-    let give = keep.split_off(fair.min(keep.len()));
+    let mut give = keep.split_off(fair.min(keep.len()));
+    give.extend(beyond);
     Ok(Share { keep, give })
 }
 
@@ -147,7 +201,7 @@ fn count_leases(parts: &Parts, held: &BTreeMap<u16, Held>, keep: &[Lease], give:
 async fn adjust(
     held: &mut BTreeMap<u16, Held>,
     current: Vec<Lease>,
-    parts: &Parts,
+    (parts, consumed): (&Parts, Consumed),
     pipeline: &Pipeline,
     shutdown: &CancellationToken,
 ) {
@@ -174,7 +228,14 @@ async fn adjust(
         }
         let until_ms = Arc::new(AtomicI64::new(until_ms));
         let stop = shutdown.child_token();
-        let work = work_on(parts.clone(), pipeline.clone(), lease, until_ms.clone(), stop.clone());
+        let sealed = consumed.state == GenerationState::Sealed;
+        let work = work_on(
+            (parts.clone(), sealed),
+            pipeline.clone(),
+            lease,
+            until_ms.clone(),
+            stop.clone(),
+        );
         let task = tokio::spawn(work);
         held.insert(
             lease.partition,
@@ -195,7 +256,18 @@ async fn stop(partition: Held) {
     }
 }
 
-async fn work_on(parts: Parts, pipeline: Pipeline, lease: Lease, until_ms: Arc<AtomicI64>, stop: CancellationToken) {
+/// Until it is stopped, or the lease is lost, or a sealed partition has nothing more: whoever wants to know whether it is empty
+/// must not see it being consumed.
+async fn work_on(
+    (parts, sealed): (Parts, bool),
+    pipeline: Pipeline,
+    lease: Lease,
+    until_ms: Arc<AtomicI64>,
+    stop: CancellationToken,
+) {
+    if sealed && !matches!(parts.queue.has_waiting(lease.partition).await, Ok(true)) {
+        return;
+    }
     let mut consumer = match parts.queue.consume(lease.partition).await {
         Ok(consumer) => consumer,
         Err(cause) => {
@@ -204,7 +276,7 @@ async fn work_on(parts: Parts, pipeline: Pipeline, lease: Lease, until_ms: Arc<A
         }
     };
     parts.meter.lag.holds(lease.partition, parts.clock.now());
-    let outcome = take_and_commit(&parts, &pipeline, &lease, &until_ms, consumer.as_mut(), &stop).await;
+    let outcome = take_and_commit((&parts, sealed), &pipeline, &lease, &until_ms, consumer.as_mut(), &stop).await;
     parts.meter.lag.leaves(lease.partition);
     if let Err(cause) = outcome {
         warn!(queue.partition = lease.partition, error = %cause, "left the partition");
@@ -223,7 +295,7 @@ enum Left {
 }
 
 async fn take_and_commit(
-    parts: &Parts,
+    (parts, sealed): (&Parts, bool),
     pipeline: &Pipeline,
     lease: &Lease,
     until_ms: &AtomicI64,
@@ -241,6 +313,9 @@ async fn take_and_commit(
             continue;
         }
         let deliveries = consumer.receive(most, wait).await?;
+        if deliveries.is_empty() && sealed {
+            return Ok(());
+        }
         if deliveries.is_empty() {
             parts.meter.lag.idle(lease.partition);
             continue;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::{
     crypto::MasterKey,
     error::{Result, StoreError},
+    generations::Generations,
     known_contexts::KnownContexts,
     leases::Leases,
     operator::OperatorStore,
@@ -84,6 +85,9 @@ impl fmt::Debug for Store {
     }
 }
 
+/// How long a connection is waited for, and so how long a caller waits to be told that the database is away.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 impl Store {
@@ -104,7 +108,7 @@ impl Store {
         let connect = PgConnectOptions::from_str(&options.url).map_err(|_| unfit())?;
         let mut pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
-            .acquire_timeout(Duration::from_secs(10));
+            .acquire_timeout(ACQUIRE);
         if options.max_connections <= 1 {
             // A second connection, opened to replace an old one, would be refused. Everybody takes turns on the one, so a
             // long wait is no fault.
@@ -218,9 +222,13 @@ impl Store {
         WorkerStore::new(self.clone())
     }
 
-    /// The queue in the database. Every process must give the same number of partitions.
+    /// The queue in the database.
     pub fn queue(&self, partitions: u16) -> PgQueue {
         PgQueue::new(self.clone(), partitions)
+    }
+
+    pub fn generations(&self) -> Generations {
+        Generations::new(self.clone())
     }
 
     pub fn leases(&self) -> Leases {

@@ -32,11 +32,11 @@ use uuid::Uuid;
 use super::{
     cpu::Cpu,
     drive::Car,
-    world::{Insured, World, rabbit, unique},
+    world::{Insured, World, unique},
 };
 use crate::{
     meter::{Meter, Step},
-    root::Parts,
+    root::{Parts, rabbit_options},
     worker,
 };
 
@@ -190,7 +190,7 @@ pub(super) fn drive(plan: &Plan, fleet: &[Insured], start: EventTime) -> Result<
     Ok(lanes.into_iter().map(interleave).collect())
 }
 
-fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
+pub(super) fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
     let mut waiting: Vec<_> = vehicles.into_iter().map(Vec::into_iter).collect();
     let mut out = Vec::new();
     loop {
@@ -202,7 +202,7 @@ fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
     }
 }
 
-fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -> Result<Vec<Message>> {
+pub(super) fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -> Result<Vec<Message>> {
     #[derive(Serialize)]
     struct Body<'a> {
         schema: u8,
@@ -269,7 +269,7 @@ async fn finished(world: &World, batches: u64, since: Instant) -> Result<(Durati
 }
 
 /// Waits until nothing is left; fails when that no longer changes.
-async fn progresses<F: Future<Output = Result<u64>>>(left: impl Fn() -> F) -> Result<()> {
+pub(super) async fn progresses<F: Future<Output = Result<u64>>>(left: impl Fn() -> F) -> Result<()> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {
         let now_left = left().await?;
@@ -324,7 +324,7 @@ impl Sender {
     }
 }
 
-fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
+pub(super) fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
     let header = Header {
         message_id: MessageId::from_uuid(parts.ids.uuid()),
         tenant,
@@ -349,7 +349,7 @@ fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
 
 /// Publishes the same messages to queues of their own, and inserts what comes out of them into one table.
 async fn reference(world: &World, plan: &Plan, lanes: &[Vec<Message>]) -> Result<Reference> {
-    let mut options = rabbit(&world.parts.config);
+    let mut options = rabbit_options(&world.parts.config);
     options.prefix = format!("odograph-bench-{}", unique());
     let queue = RabbitQueue::connect(options).await?;
     let table = world.scratch.payload_table(4).await?;

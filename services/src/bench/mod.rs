@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod door;
 pub mod drive;
 pub mod ingest;
+pub mod lanes;
 pub mod load;
 pub mod reads;
 pub mod scoring;

@@ -16,6 +16,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod openapi;
+mod queue;
 mod rebuild;
 mod report;
 pub mod serve;
@@ -70,6 +71,9 @@ enum Command {
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
     Checklist(checklist::Checklist),
+    /// Show how the queue is cut into partitions, and change it.
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -133,6 +137,7 @@ impl Command {
             Self::Checklist(command) => command.run(config).await,
             Self::Simulate(command) => command.run(config).await,
             Self::Rebuild(command) => command.run(config).await,
+            Self::Queue(command) => command.run(config).await,
             Self::Tenant(command) => command.run(config).await,
             Self::Client(command) => command.run(config).await,
             Self::Bench(command) => command.run(config).await,

@@ -151,6 +151,9 @@ impl Pipeline {
             let waited = now - message.envelope.header.received_at.utc();
             let waited_us = waited.num_microseconds().and_then(|us| u64::try_from(us).ok());
             self.meter.commit_us.add(waited_us.unwrap_or(0));
+            self.meter
+                .lane(message.envelope.header.lane)
+                .add(waited_us.unwrap_or(0));
         }
         let committed = messages
             .iter()

@@ -5,6 +5,7 @@
 
 mod api;
 mod bulk;
+mod chaos;
 mod checklist;
 mod clients;
 mod command;
@@ -21,9 +22,11 @@ mod manners;
 mod money;
 mod operator;
 mod ownership;
+mod partitions;
 mod payd;
 mod permutations;
 mod policies;
+mod pressure;
 mod queue;
 mod reports;
 mod same;

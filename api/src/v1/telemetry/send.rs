@@ -141,7 +141,7 @@ async fn accept(state: &ApiState, caller: &Caller, message: Message) -> Result<H
         Ok(glance) => glance,
         Err(turned) => return Err(turned_away::keep(state, caller, &message, turned).await),
     };
-    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+    let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
     let envelope = Envelope {
         header: Header {
             lane,

@@ -89,7 +89,7 @@ impl<'a> Taker<'a> {
             let (index, message_id) = (first + place, message.id.uuid());
             match looked {
                 Ok((glance, of)) => {
-                    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+                    let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
                     outcomes.push(BatchOutcome {
                         index,
                         status: "accepted",
