@@ -312,6 +312,12 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(cause) => Self::new(Code::Unavailable, "the database does not answer; try again")
                 .retry_after(RETRY)
                 .because(cause),
+            StoreError::Lake(cause) => Self::new(
+                Code::Unavailable,
+                "data of this age lies in an object store that does not answer; try again",
+            )
+            .retry_after(RETRY)
+            .because(cause),
             other => Self::internal(chain(&other)),
         }
     }

@@ -25,6 +25,7 @@ pub struct Config {
     pub keys: Keys,
     pub api: Api,
     pub worker: Worker,
+    pub lake: Lake,
     pub log: Log,
     pub metrics: Metrics,
     pub tracing: Tracing,
@@ -115,6 +116,14 @@ pub struct Worker {
     pub lease_s: u32,
     pub derive_every_ms: u64,
     pub derive_at_once: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lake {
+    pub url: String,
+    pub every_s: u64,
+    pub file_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -222,6 +231,19 @@ impl Config {
         ensure!(
             self.database.max_connections > 0,
             "database.max_connections must be at least 1"
+        );
+        let place = ["file:///", "s3://"]
+            .iter()
+            .any(|scheme| self.lake.url.starts_with(scheme));
+        ensure!(
+            self.lake.url.is_empty() || place,
+            "lake.url must be file:///folder or s3://bucket/prefix, got {:?}",
+            self.lake.url
+        );
+        ensure!(self.lake.every_s >= 10, "lake.every_s must be at least 10");
+        ensure!(
+            (1_048_576..=1_073_741_824).contains(&self.lake.file_bytes),
+            "lake.file_bytes must be between 1048576 (1 MiB) and 1073741824 (1 GiB)"
         );
         ensure!(self.queue.prefetch > 0, "queue.prefetch must be at least 1");
         ensure!(self.queue.bulk_prefetch > 0, "queue.bulk_prefetch must be at least 1");

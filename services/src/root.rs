@@ -17,7 +17,7 @@ use odograph_domain::{
 };
 use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
 use odograph_scoring::{behaviour::scoring_threshold, rating::PlanRater};
-use odograph_store::{MasterKey, Store, StoreOptions};
+use odograph_store::{LakeOptions, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
 #[cfg(feature = "embedded")]
@@ -214,6 +214,13 @@ impl Parts {
     ) -> Result<Self> {
         if opened != Opened::ToMigrate {
             store.check().await.context("the database is not fit to work with")?;
+        }
+        if !config.lake.url.is_empty() {
+            let options = LakeOptions {
+                url: config.lake.url.clone(),
+                file_bytes: config.lake.file_bytes,
+            };
+            store.open_lake(&options).context("the lake")?;
         }
         let Opening {
             queue,

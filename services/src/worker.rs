@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
-    housekeeping,
+    housekeeping, lake,
     partitions::{self, Consumed},
     pipeline::{Pipeline, derive, ingest::Stop},
     root::{Parts, System},
@@ -53,6 +53,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) -> Result<()> {
         ));
     }
     deriving.spawn(housekeeping::run(parts.clone(), shutdown.clone()));
+    deriving.spawn(lake::run(parts.clone(), shutdown.clone()));
     let held = hold_partitions(&parts, &pipeline, worker, &shutdown).await;
     while deriving.join_next().await.is_some() {}
     info!(worker.id = %worker, "worker stopped");

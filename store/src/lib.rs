@@ -27,6 +27,7 @@ mod groups;
 mod idempotency;
 mod import_runs;
 mod known_contexts;
+mod lake;
 mod leases;
 mod ledger;
 mod messages;
@@ -80,6 +81,9 @@ pub use fleets::{FleetRecord, NewFleet};
 pub use generations::{Attended, GenerationRow, Generations};
 pub use groups::{GroupRecord, NewGroup};
 pub use idempotency::{Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest};
+pub use lake::{
+    Fault, LakeOptions, LakeStatus, LakeStore, RawCompacted, RawPut, RawSynced, Tidied, TripsPut, TripsSynced, Verified,
+};
 pub use leases::Leases;
 pub use messages::{Admitted, Arrival, MessageRow, Settled, Settlement};
 pub use odometer_changes::{NewOdometerChange, OdometerChangeRecord};
@@ -93,6 +97,7 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
+pub use raw::{Dropped, EncodingFigures, Hold, NewHold, measure_encodings, samples_as_parquet};
 pub use reports::{
     Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
 };

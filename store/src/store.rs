@@ -1,6 +1,11 @@
 //! The way in: a pool of connections, and from it a view for each kind of caller.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use odograph_domain::{
     clock::Clock,
@@ -17,6 +22,7 @@ use crate::{
     error::{Result, StoreError},
     generations::Generations,
     known_contexts::KnownContexts,
+    lake::{Lake, LakeOptions, LakeStore},
     leases::Leases,
     operator::OperatorStore,
     queue::PgQueue,
@@ -44,6 +50,7 @@ struct Inner {
     master: MasterKey,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    lake: OnceLock<Lake>,
     /// Wakes the queue's consumers in this process; those in others poll.
     published: Notify,
     known_contexts: KnownContexts,
@@ -126,6 +133,7 @@ impl Store {
                 master,
                 clock,
                 ids,
+                lake: OnceLock::new(),
                 published: Notify::new(),
                 known_contexts: KnownContexts::default(),
             }),
@@ -278,6 +286,24 @@ impl Store {
             scopes: row.scopes,
             disabled: row.disabled,
         }))
+    }
+
+    /// Opens the lake that this store keeps what it has let go of in. Once; a second one is refused.
+    pub fn open_lake(&self, options: &LakeOptions) -> Result<()> {
+        let lake = Lake::open(options)?;
+        self.inner.lake.set(lake).map_err(|_| StoreError::Conflict {
+            kind: "lake",
+            detail: "it is open already".into(),
+        })
+    }
+
+    /// The lake, to be looked after. Fails where none was opened.
+    pub fn keep_lake(&self) -> Result<LakeStore> {
+        LakeStore::new(self.clone())
+    }
+
+    pub(crate) fn lake(&self) -> Option<&Lake> {
+        self.inner.lake.get()
     }
 
     pub(crate) async fn begin(&self, scope: Scope<'_>) -> Result<Tx> {

@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod door;
 pub mod drive;
+pub mod encodings;
 pub mod ingest;
 pub mod lanes;
 pub mod load;

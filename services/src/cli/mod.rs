@@ -13,7 +13,9 @@ mod checklist;
 pub mod client;
 mod demo;
 mod healthcheck;
+mod hold;
 mod import;
+mod lake;
 mod migrate;
 mod openapi;
 mod queue;
@@ -64,6 +66,12 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
     Rebuild(rebuild::Rebuild),
+    /// Raw data and trips as files in object storage.
+    #[command(subcommand)]
+    Lake(lake::Lake),
+    /// Keep raw data beyond its retention.
+    #[command(subcommand)]
+    Hold(hold::Hold),
     /// Write a report of a driver or a fleet: one page that stands alone.
     #[command(subcommand)]
     Report(report::Report),
@@ -133,6 +141,8 @@ impl Command {
             Self::Healthcheck { role } => healthcheck::run(role, config).await,
             Self::Migrate => migrate::run(config).await,
             Self::Import(command) => command.run(config).await,
+            Self::Lake(command) => command.run(config).await,
+            Self::Hold(command) => command.run(config).await,
             Self::Report(command) => command.run(config).await,
             Self::Checklist(command) => command.run(config).await,
             Self::Simulate(command) => command.run(config).await,

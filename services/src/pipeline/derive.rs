@@ -124,6 +124,18 @@ pub struct Derived {
     pub corrections: Vec<Correction>,
 }
 
+impl Derived {
+    /// A window before all raw data that there is.
+    fn nothing() -> Self {
+        Self {
+            rest: None,
+            trips: TripCounts::default(),
+            premiums: Vec::new(),
+            corrections: Vec::new(),
+        }
+    }
+}
+
 /// How much of a window is derived in one transaction: one old sample beside a new one makes a window of a year.
 const SLICE: TimeDelta = TimeDelta::days(7);
 
@@ -136,7 +148,14 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     let running = meter.step(Step::Claim);
     let mut context = Arc::unwrap_or_clone(tx.context().await?);
     drop(running);
-    let whole = tx.dirty().window;
+    let mut whole = tx.dirty().window;
+    let floor = tx.floor().await?;
+    if let Some(floor) = floor {
+        if whole.to < floor {
+            return Ok(Derived::nothing());
+        }
+        whole.from = whole.from.max(floor);
+    }
     let slice = Window {
         to: whole.to.min(whole.from + SLICE),
         ..whole
@@ -148,7 +167,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
         merged,
         mut trips,
         next,
-    } = rebuild_at_home(tx, &context, slice).await?;
+    } = rebuild_at_home(tx, &context, slice, floor).await?;
     let next = match next {
         Some(at) if window.to < whole.to && at <= whole.to => Some(Window { from: at, ..whole }),
         _ => None,
@@ -204,14 +223,19 @@ fn moves_data(why: Why) -> bool {
 }
 
 /// As [`rebuild`], once all that was read lies where it belongs by what is known now: what the window grows to, too.
-async fn rebuild_at_home(tx: &mut DeriveTx, context: &VehicleContext, slice: Window) -> Result<Rebuilt> {
+async fn rebuild_at_home(
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    slice: Window,
+    floor: Option<EventTime>,
+) -> Result<Rebuilt> {
     if !tx.dirty().cause.why.iter().any(|why| moves_data(*why)) {
-        return rebuild(tx, context, slice).await;
+        return rebuild(tx, context, slice, floor).await;
     }
     let mut settled = slice;
     tx.rehome(context, settled).await?;
     loop {
-        let rebuilt = rebuild(tx, context, slice).await?;
+        let rebuilt = rebuild(tx, context, slice, floor).await?;
         let grown = settled.union(rebuilt.window);
         if grown == settled {
             return Ok(rebuilt);
@@ -233,16 +257,26 @@ struct Rebuilt {
     next: Option<EventTime>,
 }
 
-/// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges.
-async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> Result<Rebuilt> {
+/// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges. It does not grow
+/// beyond the floor: what lies before has no raw data any more, and its trips stay as they are.
+async fn rebuild(
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    dirty: Window,
+    floor: Option<EventTime>,
+) -> Result<Rebuilt> {
     let settings = &context.settings.trip;
+    let bounded = |window: Window| Window {
+        from: floor.map_or(window.from, |floor| window.from.max(floor)),
+        ..window
+    };
     let mut window = dirty;
     let mut raw = Raw::default();
     loop {
-        let reading = window::reading(window, settings);
+        let reading = bounded(window::reading(window, settings));
         let old = tx.trips_overlapping(reading).await?;
         let stored: Vec<Window> = old.iter().map(|trip| trip.bounds.window()).collect();
-        let grown = window::expand(window, settings, &stored);
+        let grown = bounded(window::expand(window, settings, &stored));
         if grown != window {
             window = grown;
             continue;
@@ -252,7 +286,7 @@ async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> 
         let trips = assemble::assemble_between(&merged.samples, &context.handovers, settings);
         let trips = assemble::close_before(trips, later, &context.handovers, settings);
         let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
-        let grown = window::expand(window, settings, &derived);
+        let grown = bounded(window::expand(window, settings, &derived));
         if grown == window {
             let within = merged
                 .samples

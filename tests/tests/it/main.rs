@@ -18,6 +18,7 @@ mod events;
 mod faults;
 mod fleets;
 mod idempotency;
+mod lake;
 mod manners;
 mod money;
 mod operator;

@@ -34,6 +34,11 @@ const WALLS: &[Wall] = &[
         because: "data frames live in odograph-scoring",
     },
     Wall {
+        family: "object_store",
+        only: &["odograph-store"],
+        because: "the lake lives in odograph-store",
+    },
+    Wall {
         family: "linfa",
         only: &["odograph-scoring"],
         because: "models live in odograph-scoring",
