@@ -21,14 +21,18 @@ SELECT protect_table('raw_hold', '{
     "rls": "tenant", "class": "operational", "purpose": "claims", "retention": "life of the tenant",
     "export": "no", "erasure": "none: ids and a reason", "rebuild": "no", "audit": "place, release", "roles": {}}');
 
--- Before this time a tenant has raw data no more, neither in the database nor in the lake: trips that start earlier stay as they
--- are, since there is nothing left to derive them from.
+-- Before this time a vehicle lacks raw data that is gone for good, from the database and from the lake: trips that start earlier
+-- stay as they are, since there is nothing whole left to derive them from. Of each vehicle, not of its tenant: who brings in years of
+-- a car's history has lost nothing of it yet.
 CREATE TABLE raw_horizon (
-    tenant_id uuid PRIMARY KEY REFERENCES tenant (id),
-    before    timestamptz NOT NULL
+    tenant_id  uuid NOT NULL,
+    vehicle_id uuid NOT NULL,
+    before     timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, vehicle_id),
+    FOREIGN KEY (tenant_id, vehicle_id) REFERENCES vehicle (tenant_id, id)
 );
 SELECT protect_table('raw_horizon', '{
-    "rls": "tenant", "class": "operational", "purpose": "insurance contract", "retention": "life of the tenant",
+    "rls": "tenant", "class": "operational", "purpose": "insurance contract", "retention": "life of the vehicle",
     "export": "no", "erasure": "none: no person in it", "rebuild": "no", "audit": "no",
     "roles": {"worker": "SELECT"}}');
 

@@ -1,5 +1,13 @@
 -- What whoever runs the platform watches: counts over all tenants, and nothing else of them. Roles that see one tenant at a
 -- time cannot count over all, so they ask these functions.
+
+-- The size of a database is told to who may connect to it, which not everybody may (deploy/postgres-init.sh).
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO odograph_maintenance', current_database());
+END
+$$;
+
 SET ROLE odograph_maintenance;
 
 -- Open dead letters are counted by reason every few seconds: without reading the letters themselves.
@@ -16,8 +24,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
            (SELECT count(*) FROM public.worker_presence p WHERE p.until > at),
            (SELECT count(*) FROM public.partition_lease l
             WHERE l.partition < partitions AND l.worker_id IS NOT NULL AND l.lease_until > at),
-           (SELECT count(*) FROM public.outbox o WHERE o.delivered_at IS NULL),
-           pg_database_size(current_database())
+           -- Where nobody takes them there are more and more: not all are counted then.
+           (SELECT count(*) FROM (SELECT FROM public.outbox o WHERE o.delivered_at IS NULL LIMIT 100000) pending),
+           -- Whoever migrates need not own the database, and may not be able to grant that then.
+           CASE WHEN has_database_privilege(current_database(), 'CONNECT') THEN pg_database_size(current_database()) ELSE 0 END
 $$;
 
 CREATE FUNCTION watch_dead_letters()

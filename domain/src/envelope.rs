@@ -72,6 +72,16 @@ pub enum ContentType {
     Protobuf,
 }
 
+impl ContentType {
+    /// As HTTP names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContentEncoding {

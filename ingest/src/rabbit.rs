@@ -42,6 +42,9 @@ use self::{
 /// For the broker to answer a request on a live connection. Every request is bounded: one that is under way while its
 /// connection ends may never be answered at all.
 const ANSWER: Duration = Duration::from_secs(10);
+/// As [`ANSWER`], for what has to do with every queue of a generation: so much more for each partition. Quorum queues are made
+/// and deleted one after the other, and a busy broker takes its time over each.
+const ANSWER_BY_PARTITION: Duration = Duration::from_millis(500);
 /// How long a readiness check waits for a lost broker.
 const PING: Duration = Duration::from_secs(2);
 /// How long a caller waits for a lost broker before it is told.
@@ -57,9 +60,10 @@ pub struct RabbitOptions {
     /// Queues of another number of partitions are other queues: a change of `partitions` needs the next generation.
     pub generation: u32,
     pub partitions: u16,
-    /// How many unacknowledged messages the urgent and the live lane hand to a consumer ahead of its asking.
+    /// How many unacknowledged messages the live lane hands to a consumer ahead of its asking.
     pub prefetch: u16,
-    /// The same of the bulk lane, whose messages are as large as there are any: the broker knows no bound in bytes.
+    /// The same of the urgent and of the bulk lane, whose messages are as large as there are any: the broker knows no bound in
+    /// bytes.
     pub bulk_prefetch: u16,
     /// What a consumer gives at a time.
     pub portion: Portion,
@@ -207,7 +211,7 @@ impl RabbitQueue {
     pub async fn delete(&self) -> Result<(), QueueError> {
         let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
         let topology = self.shared.publishing.topology();
-        answered("deleting the queues", topology.delete(&connection)).await
+        answered_within(topology.patience(), "deleting the queues", topology.delete(&connection)).await
     }
 
     pub fn options(&self) -> &RabbitOptions {
@@ -299,8 +303,19 @@ impl Queue for RabbitQueue {
 
     async fn waiting(&self) -> Result<Vec<Waiting>, QueueError> {
         let connection = self.shared.connection().await?;
-        let topology = self.shared.consumed.get();
-        answered("counting messages", topology.waiting_by_queue(&connection)).await
+        let (published, consumed) = (self.shared.publishing.topology(), self.shared.consumed.get());
+        let mut waiting = answered("counting messages", consumed.waiting_by_queue(&connection)).await?;
+        // Who only publishes has not heard which generation is consumed: of one that is gone nothing waits.
+        if published.generation() != consumed.generation() {
+            for more in answered("counting messages", published.waiting_by_queue(&connection)).await? {
+                let same = |one: &&mut Waiting| (one.partition, one.lane) == (more.partition, more.lane);
+                match waiting.iter_mut().find(same) {
+                    Some(one) => one.messages += more.messages,
+                    None => waiting.push(more),
+                }
+            }
+        }
+        Ok(waiting)
     }
 
     async fn publish_to(&self, generation: Generation) -> Result<(), QueueError> {
@@ -316,7 +331,8 @@ impl Queue for RabbitQueue {
         } else {
             // The connection may be there already, and then declares nothing by itself.
             let connection = self.shared.connection().await?;
-            answered("declaring the queues", topology.declare(&connection)).await?;
+            let declaring = topology.declare(&connection);
+            answered_within(topology.patience(), "declaring the queues", declaring).await?;
         }
         self.shared.consumed.set(Arc::new(topology));
         Ok(())
@@ -338,13 +354,19 @@ impl Queue for RabbitQueue {
     async fn is_drained(&self, generation: Generation) -> Result<bool, QueueError> {
         let connection = self.shared.connection().await?;
         let topology = Topology::new(&self.shared.options.of(generation));
-        answered("looking whether the queues are empty", topology.is_drained(&connection)).await
+        let looking = topology.is_drained(&connection);
+        answered_within(topology.patience(), "looking whether the queues are empty", looking).await
     }
 
     async fn remove(&self, generation: Generation) -> Result<(), QueueError> {
         let connection = self.shared.connection().await?;
-        let topology = Topology::new(&self.shared.options.of(generation));
-        answered("deleting the queues", topology.delete(&connection)).await
+        // The intake is of no generation: what senders have put there is still to be passed on.
+        let options = RabbitOptions {
+            intake: false,
+            ..self.shared.options.of(generation)
+        };
+        let topology = Topology::new(&options);
+        answered_within(topology.patience(), "deleting the queues", topology.delete(&connection)).await
     }
 }
 

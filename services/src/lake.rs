@@ -61,20 +61,31 @@ pub async fn sync(lake: &LakeStore, stop: &CancellationToken) -> Result<Synced> 
     Ok(synced)
 }
 
-/// Makes large containers of small ones, wherever there are some.
+/// Makes large containers of small ones, wherever there are some. A day that fails does not keep the others from it.
 pub async fn compact(lake: &LakeStore, stop: &CancellationToken) -> Result<RawCompacted> {
     let mut compacted = RawCompacted::default();
+    let mut failed = None;
     for (tenant, day) in lake.scattered_days().await? {
         if stop.is_cancelled() {
             break;
         }
-        let more = lake.compact_day(tenant, day).await?;
-        compacted.before += more.before;
-        compacted.after += more.after;
-        compacted.blocks += more.blocks;
-        compacted.bytes += more.bytes;
+        match lake.compact_day(tenant, day).await {
+            Ok(more) => {
+                compacted.before += more.before;
+                compacted.after += more.after;
+                compacted.blocks += more.blocks;
+                compacted.bytes += more.bytes;
+            }
+            Err(cause) => {
+                warn!(tenant.id = %tenant, lake.day = %day, error = %cause, "containers of the lake could not be merged");
+                failed = Some(cause);
+            }
+        }
     }
-    Ok(compacted)
+    match failed {
+        Some(cause) => Err(cause.into()),
+        None => Ok(compacted),
+    }
 }
 
 /// Lets go of raw data whose time is over, tenant by tenant: with a lake only of what is there.
@@ -111,43 +122,51 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
 async fn round(parts: &Parts, worker: WorkerId, stop: &CancellationToken) -> Result<()> {
     let store = &parts.store;
     let configured = !parts.config.lake.url.is_empty();
-    if configured {
+    let looked_after = if configured {
         let lake = store.keep_lake()?;
         if !lake.take_turn(worker, TURN).await? {
             return Ok(());
         }
-        let Synced { trips, raw } = sync(&lake, stop).await?;
-        if trips.days > 0 || raw.blocks > 0 {
-            info!(
-                lake.days = trips.days,
-                lake.trips = trips.trips,
-                lake.blocks = raw.blocks,
-                lake.bytes = trips.bytes + raw.bytes,
-                "brought to the lake"
-            );
-        }
-        let compacted = compact(&lake, stop).await?;
-        if compacted.before > 0 {
-            info!(
-                lake.before = compacted.before,
-                lake.after = compacted.after,
-                "containers of the lake merged"
-            );
-        }
-        let tidied = lake.tidy().await?;
-        if tidied.orphans > 0 {
-            warn!(
-                lake.orphans = tidied.orphans,
-                "objects of a process that died were deleted"
-            );
-        }
+        look_after(&lake, stop).await
     } else {
         store.operator().fold_lake_marks().await?;
-    }
+        Ok(())
+    };
+    // Whatever became of that: what is in the lake already may leave the database.
     for (tenant, dropped) in retain(store, parts.clock.now(), configured).await? {
         if dropped.blocks > 0 {
             info!(tenant.id = %tenant, blocks = dropped.blocks, kept = dropped.kept, "raw data left the database");
         }
+    }
+    looked_after
+}
+
+async fn look_after(lake: &LakeStore, stop: &CancellationToken) -> Result<()> {
+    let Synced { trips, raw } = sync(lake, stop).await?;
+    if trips.days > 0 || raw.blocks > 0 {
+        info!(
+            lake.days = trips.days,
+            lake.trips = trips.trips,
+            lake.blocks = raw.blocks,
+            lake.bytes = trips.bytes + raw.bytes,
+            "brought to the lake"
+        );
+    }
+    let compacted = compact(lake, stop).await;
+    let tidied = lake.tidy().await?;
+    if tidied.orphans > 0 {
+        warn!(
+            lake.orphans = tidied.orphans,
+            "objects of a process that died were deleted"
+        );
+    }
+    let compacted = compacted?;
+    if compacted.before > 0 {
+        info!(
+            lake.before = compacted.before,
+            lake.after = compacted.after,
+            "containers of the lake merged"
+        );
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use anyhow::{Context, Result};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{FilterExt as _, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     fmt,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -25,24 +25,32 @@ pub fn start(log: &Log, traces: Option<&Traces>) -> Result<()> {
     let filter = filter
         .add_directive("lapin::returned_messages=off".parse()?)
         .add_directive("lapin::channel=off".parse()?)
-        .and(filter_fn(|metadata| metadata.target() != traces::TARGET));
+        // Without a level of its own it would take away that of the other filter, and every `trace!` anywhere were looked at.
+        .and(filter_fn(|metadata| metadata.target() != traces::TARGET).with_max_level_hint(LevelFilter::TRACE));
     let colours = std::io::stderr().is_terminal();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_filter(filter).boxed(),
     };
-    let spans = traces.map(|traces| {
-        tracing_opentelemetry::layer()
-            .with_tracer(traces.tracer())
-            // What is current is known by the span that is entered, and nothing of ours asks OpenTelemetry for it.
-            .with_context_activation(false)
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|metadata| metadata.target() == traces::TARGET))
-    });
-    let started = tracing_subscriber::registry().with(lines).with(spans).try_init();
+    let registry = tracing_subscriber::registry().with(lines);
+    let started = match traces {
+        // Not a layer that is `None`: beside one, whatever the others' filters leave out is made all the same, spans too.
+        None => registry.try_init(),
+        Some(traces) => {
+            let spans = tracing_opentelemetry::layer()
+                .with_tracer(traces.tracer())
+                // What is current is known by the span that is entered, and nothing of ours asks OpenTelemetry for it.
+                .with_context_activation(false)
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_filter(
+                    filter_fn(|metadata| metadata.target() == traces::TARGET).with_max_level_hint(LevelFilter::INFO),
+                );
+            registry.with(spans).try_init()
+        }
+    };
     started.map_err(|cause| anyhow::anyhow!("logging could not start: {cause}"))
 }

@@ -14,7 +14,7 @@ use tracing::Span;
 use self::counts::StepLabel;
 pub(crate) use self::counts::{LaneLabel, reason_name};
 pub use self::{
-    counts::{Counts, Ended},
+    counts::{Bridged, Counts, Ended},
     histogram::{Buckets, Histogram},
     lag::{Lag, Lags},
 };

@@ -145,8 +145,13 @@ fn of_outcomes(ours: &mut Registry, counts: &Counts) {
     );
     ours.register(
         "quarantine_messages",
-        "Messages that are no envelope, put in quarantine",
+        "Messages that are no envelope, or nobody's, put in quarantine",
         counts.quarantined.clone(),
+    );
+    ours.register(
+        "bridge_messages",
+        "Messages from the intake by what the bridge did with them: passed_on, refused, quarantined",
+        counts.bridged.clone(),
     );
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use odograph_domain::{
     clock::Clock,
     envelope::Envelope,
@@ -53,11 +53,31 @@ struct Shared {
     published: Mutex<Option<Generation>>,
     /// What the queue would publish to.
     chosen: Mutex<Generation>,
-    /// When was asked what the last answer told.
-    asked: Mutex<Instant>,
+    /// When was asked what was last answered with: publish there.
+    asked: Mutex<Asked>,
     left: AtomicBool,
     /// Shared by everything that is being published; alone while this process goes over to other queues.
     turn: RwLock<()>,
+}
+
+/// By two clocks: the one stands still while the machine does, the other may be set.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Instant,
+    said: DateTime<Utc>,
+}
+
+impl Asked {
+    fn now(clock: &dyn Clock) -> Self {
+        Self {
+            at: Instant::now(),
+            said: clock.now(),
+        }
+    }
+
+    fn is_older_than(self, age: Duration, clock: &dyn Clock) -> bool {
+        self.at.elapsed() > age || (clock.now() - self.said).to_std().is_ok_and(|passed| passed > age)
+    }
 }
 
 impl std::fmt::Debug for Following {
@@ -85,11 +105,11 @@ impl Following {
         let shared = Arc::new(Shared {
             store,
             queue,
-            clock,
             id,
             published: Mutex::default(),
             chosen: Mutex::new(current),
-            asked: Mutex::new(Instant::now()),
+            asked: Mutex::new(Asked::now(&*clock)),
+            clock,
             left: AtomicBool::new(false),
             turn: RwLock::default(),
         });
@@ -178,7 +198,8 @@ impl Shared {
                 );
                 tokio::time::sleep(EVERY).await;
             }
-            self.attend(Some(told.current)).await?;
+            // The new queues may have taken their time, and the number may have changed once more by then.
+            self.attend(self.published()).await?;
         }
         Ok(())
     }
@@ -216,10 +237,17 @@ impl Shared {
     }
 
     async fn attend(&self, published: Option<Generation>) -> Result<Attended, StoreError> {
-        let asked = Instant::now();
-        let until = self.clock.now() + GONE;
-        let told = self.store.generations().attend(self.id, published, until).await?;
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        let asked = Asked::now(&*self.clock);
+        let told = self
+            .store
+            .generations()
+            .attend(self.id, published, asked.said + GONE)
+            .await?;
+        // No other answer makes sure: one that stood still for long may hear of the new queues when the old ones are gone, and
+        // what is being published to those just then would make them again.
+        if published.is_none_or(|published| published == told.current) {
+            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        }
         Ok(told)
     }
 
@@ -229,8 +257,8 @@ impl Shared {
 
     fn sure(&self) -> Result<(), QueueError> {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.elapsed() > SURE {
-            let why = format!("which queues are current could not be asked for {} s", SURE.as_secs());
+        if asked.is_older_than(SURE, &*self.clock) {
+            let why = format!("which queues are current has not been known for {} s", SURE.as_secs());
             return Err(QueueError::Unavailable(why));
         }
         Ok(())
@@ -323,8 +351,6 @@ fn is_left(rows: &[GenerationRow], generation: Generation) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     fn row(number: u32, state: GenerationState, publishers: i64) -> GenerationRow {

@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     meter::Meter,
     partitions::{self, Following},
+    tls,
     watched::{Requests, Timed},
 };
 
@@ -215,6 +216,7 @@ impl Parts {
         if opened != Opened::ToMigrate {
             store.check().await.context("the database is not fit to work with")?;
         }
+        tls::install();
         if !config.lake.url.is_empty() {
             let options = LakeOptions {
                 url: config.lake.url.clone(),
@@ -228,7 +230,7 @@ impl Parts {
             following,
         } = open_queue(&config, &store, opened).await?;
         let publisher: Arc<dyn Publisher> = match &following {
-            Some(following) => Arc::clone(following) as _,
+            Some(following) => following.clone(),
             None => Arc::new(Direct(Arc::clone(&queue))),
         };
         let meter: Arc<Meter> = Arc::default();

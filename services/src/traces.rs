@@ -25,7 +25,7 @@ use opentelemetry::{
     trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _},
 };
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracer, SdkTracerProvider},
@@ -78,6 +78,8 @@ impl Traces {
             })
             .with_endpoint(format!("{}/v1/traces", config.otlp_endpoint.trim_end_matches('/')))
             .with_timeout(EXPORT)
+            // So that a request is a batch, and one that fails is counted as what it is: lost.
+            .with_retry_policy(RetryPolicy::disabled())
             .build()
             .context("tracing.otlp_endpoint cannot be exported to")?;
         let resource = Resource::builder_empty()
@@ -215,9 +217,38 @@ pub(crate) fn traceparent(span: &Span) -> Option<String> {
     written(span.context().span().span_context())
 }
 
-/// Of messages on their way to the queue.
-pub(crate) fn publish(messages: usize) -> Span {
-    info_span!(target: TARGET, "publish", otel.kind = "producer", messages)
+/// Makes the span part of the first trace that is sampled, with links to all such (up to 32), which are returned. Where none is, part
+/// of the first there is: what comes with a context says itself whether it is sampled.
+fn join<T>(span: &Span, given: impl Iterator<Item = (T, SpanContext)>) -> Vec<(T, SpanContext)> {
+    let mut first = None;
+    let sampled: Vec<(T, SpanContext)> = given
+        .filter(|(_, context)| {
+            first.get_or_insert_with(|| context.clone());
+            context.is_sampled()
+        })
+        .take(MOST_LINKS)
+        .collect();
+    for (_, context) in &sampled {
+        span.add_link(context.clone());
+    }
+    if let Some(parent) = sampled.first().map(|(_, context)| context.clone()).or(first) {
+        follow(span, parent);
+    }
+    sampled
+}
+
+/// Of messages on their way to the queue. Batches of several requests go together, by a task that is none of theirs: which traces
+/// they belong to only they say.
+pub(crate) fn publish(envelopes: &[Envelope]) -> Span {
+    let span = info_span!(target: TARGET, "publish", otel.kind = "producer", messages = envelopes.len());
+    if !span.is_disabled() {
+        let given = envelopes.iter().filter_map(|envelope| {
+            let context = parse(envelope.header.traceparent.as_deref()?)?;
+            Some((envelope.header.message_id, context))
+        });
+        join(&span, given);
+    }
+    span
 }
 
 /// The spans of a micro-batch, which end when this is dropped.
@@ -234,20 +265,13 @@ pub(crate) fn micro_batch(partition: u16, deliveries: &[Delivery]) -> MicroBatch
         messages = deliveries.len());
     let mut messages = Vec::new();
     if !span.is_disabled() {
-        let contexts = deliveries.iter().filter_map(|delivery| {
+        let given = deliveries.iter().filter_map(|delivery| {
             let header = Envelope::header_of(&delivery.bytes).ok()?;
-            let context = parse(header.traceparent.as_deref()?)?;
-            context.is_sampled().then_some((header.message_id, context))
+            Some((header.message_id, parse(header.traceparent.as_deref()?)?))
         });
-        let contexts: Vec<_> = contexts.take(MOST_LINKS).collect();
-        for (_, context) in &contexts {
-            span.add_link(context.clone());
-        }
-        if let Some((_, first)) = contexts.first() {
-            follow(&span, first.clone());
-        }
+        let sampled = join(&span, given);
         let batch = span.context().span().span_context().clone();
-        for (message, context) in contexts.into_iter().skip(1) {
+        for (message, context) in sampled.into_iter().skip(1) {
             let of_message =
                 info_span!(target: TARGET, parent: None, "message", otel.kind = "consumer", message.id = %message);
             follow(&of_message, context);

@@ -53,7 +53,7 @@ impl Publisher for Timed {
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
         let began = Instant::now();
         let publishing = self.publisher.publish(envelopes);
-        let published = publishing.instrument(traces::publish(envelopes.len())).await;
+        let published = publishing.instrument(traces::publish(envelopes)).await;
         let counts = &self.meter.counts;
         counts.published(envelopes.len(), began.elapsed(), published.as_ref().map(|()| ()));
         published

@@ -78,13 +78,13 @@ async fn hold_partitions(
     let every = Duration::from_secs(u64::from(parts.config.worker.lease_s)) / 3;
     let mut held: BTreeMap<u16, Held> = BTreeMap::new();
     let mut consumed = None;
+    let mut counted = BTreeMap::new();
     while !shutdown.is_cancelled() {
-        match take_up_generation(parts, &mut consumed, &mut held).await {
-            Ok(()) => {}
-            Err(cause) => warn!(
+        if let Err(cause) = take_up_generation(parts, &mut consumed, &mut held).await {
+            warn!(
                 error = format!("{cause:#}"),
                 "which queues to consume cannot be told; trying again"
-            ),
+            );
         }
         // Not even told once: there is nothing to hold yet.
         let Some(now) = consumed else {
@@ -96,7 +96,7 @@ async fn hold_partitions(
         };
         match share(parts, worker, now.generation.partitions).await {
             Ok(Share { keep, give }) => {
-                count_leases(parts, &held, &keep, &give);
+                count_leases(parts, &mut counted, &keep, &give);
                 adjust(&mut held, keep, (parts, now), pipeline, shutdown).await;
                 // Only now that nobody here works on them any more.
                 if let Err(cause) = parts.store.leases().release(&give).await {
@@ -175,27 +175,25 @@ async fn share(parts: &Parts, worker: WorkerId, partitions: u16) -> Result<Share
     Ok(Share { keep, give })
 }
 
-/// What changed hands. What is neither kept nor given was lost: the lease ran out, and another took it.
-fn count_leases(parts: &Parts, held: &BTreeMap<u16, Held>, keep: &[Lease], give: &[Lease]) {
-    let among = |leases: &[Lease], number: u16, epoch: i64| {
-        leases
-            .iter()
-            .any(|lease| lease.partition == number && lease.epoch == epoch)
+/// What changed hands. What is neither kept nor given was lost: the lease ran out, and another took it. By the leases, and not by
+/// what is being worked on, which ends and begins with every generation of queues.
+fn count_leases(parts: &Parts, counted: &mut BTreeMap<u16, i64>, keep: &[Lease], give: &[Lease]) {
+    let epochs = |leases: &[Lease]| -> BTreeMap<u16, i64> {
+        leases.iter().map(|lease| (lease.partition, lease.epoch)).collect()
     };
+    let (kept, given) = (epochs(keep), epochs(give));
     let counts = &parts.meter.counts;
-    for (number, partition) in held {
-        if among(give, *number, partition.epoch) {
+    for (partition, epoch) in &*counted {
+        if given.get(partition) == Some(epoch) {
             counts.leases_given.inc();
-        } else if !among(keep, *number, partition.epoch) {
+        } else if kept.get(partition) != Some(epoch) {
             counts.leases_lost.inc();
         }
     }
-    let gained = keep.iter().filter(|lease| {
-        let known = held.get(&lease.partition);
-        known.is_none_or(|partition| partition.epoch != lease.epoch)
-    });
+    let gained = kept.iter().filter(|(partition, epoch)| counted.get(*partition) != Some(*epoch));
     counts.leases_gained.inc_by(gained.count() as u64);
-    counts.leases_held.set(keep.len() as i64);
+    counts.leases_held.set(kept.len() as i64);
+    *counted = kept;
 }
 
 /// Starts work on partitions that were gained and ends it on those that were lost.

@@ -205,18 +205,19 @@ impl DeriveTx {
         first_after(tx, caller.raw_source(), vehicle, at).await
     }
 
-    /// From when on the vehicle's trips can be derived: after the last trip that starts where the tenant has no raw data any
-    /// more. `None`: as far back as there is any.
-    pub async fn floor(&mut self) -> Result<Option<EventTime>> {
-        let tenant = self.dirty.tenant;
-        let Some(horizon) = horizon(&mut self.tx, tenant).await? else {
+    /// From when on the vehicle's trips can be derived: after the last trip that raw data which is gone for good may have been
+    /// part of. `None`: as far back as there is any. `reach`: how far raw data can bear on a trip that starts after it.
+    pub async fn floor(&mut self, reach: TimeDelta) -> Result<Option<EventTime>> {
+        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
+        let Some(horizon) = horizon(&mut self.tx, tenant, vehicle).await? else {
             return Ok(None);
         };
         let across = sqlx::query_scalar!(
-            "SELECT max(ended_at) FROM trip WHERE tenant_id = $1 AND vehicle_id = $2 AND started_at < $3 AND ended_at >= $3",
+            "SELECT max(ended_at) FROM trip WHERE tenant_id = $1 AND vehicle_id = $2 AND started_at < $4 AND ended_at >= $3",
             tenant.uuid(),
-            self.vehicle().uuid(),
+            vehicle.uuid(),
             horizon,
+            horizon + reach,
         )
         .fetch_one(&mut *self.tx)
         .await?;

@@ -184,7 +184,8 @@ pub(crate) async fn intake(
             return Ok(request.error_response(problem));
         }
     };
-    let Some(_room) = intake.room(bytes) else {
+    // Of a long upload that is taken lot by lot no more is held at a time than of the longest batch.
+    let Some(_room) = intake.room(bytes.min(state.limits.batch_bytes)) else {
         let detail = "too much telemetry is being taken in at once; nothing was accepted, send it again";
         return Ok(request.error_response(Problem::new(Code::Overloaded, detail).retry_after(SOON)));
     };

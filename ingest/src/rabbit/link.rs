@@ -98,7 +98,7 @@ impl Link {
         let topology = self.topology.get();
         let name = format!("{} {}", topology.exchange(), self.role);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        answered_within(ATTEMPT, "connecting to the broker", async {
+        answered_within(ATTEMPT.max(topology.patience()), "connecting to the broker", async {
             let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
             topology.declare(&connection).await?;
             Ok(connection)

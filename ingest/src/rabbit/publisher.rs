@@ -20,7 +20,7 @@ use odograph_domain::{
 use tokio::sync::{RwLock, Semaphore};
 
 use super::{
-    ANSWER, PATIENCE, answered,
+    ANSWER, PATIENCE, answered, answered_within,
     link::Link,
     topology::{Chosen, Topology},
 };
@@ -106,7 +106,7 @@ impl Publishing {
     /// Declares what is missing, and publishes there once nothing is under way to where it was before.
     pub(super) async fn go_over_to(&self, next: Topology) -> Result<(), QueueError> {
         let connection = self.link.connection(Instant::now() + PATIENCE).await?;
-        answered("declaring the queues", next.declare(&connection)).await?;
+        answered_within(next.patience(), "declaring the queues", next.declare(&connection)).await?;
         let alone = tokio::time::timeout(ANSWER + CONFIRM, self.under_way.write()).await;
         let _alone = alone.map_err(|_| QueueError::Unavailable("what is being published does not end".to_owned()))?;
         self.topology.set(Arc::new(next));

@@ -19,7 +19,7 @@ use odograph_domain::{
     queue::{Generation, Waiting},
 };
 
-use super::{RabbitOptions, intake, probe};
+use super::{ANSWER, ANSWER_BY_PARTITION, RabbitOptions, intake, probe};
 
 /// Channels open at once to look at queues.
 const LOOKS_AT_ONCE: usize = 16;
@@ -85,10 +85,15 @@ impl Topology {
         self.options.partitions
     }
 
+    /// How long the broker may take over all queues.
+    pub(super) fn patience(&self) -> Duration {
+        ANSWER + ANSWER_BY_PARTITION * u32::from(self.options.partitions)
+    }
+
     pub(super) fn prefetch(&self, lane: Lane) -> u16 {
         match lane {
-            Lane::Urgent | Lane::Live => self.options.prefetch,
-            Lane::Bulk => self.options.bulk_prefetch,
+            Lane::Live => self.options.prefetch,
+            Lane::Urgent | Lane::Bulk => self.options.bulk_prefetch,
         }
     }
 
@@ -211,13 +216,19 @@ impl Topology {
     /// A quorum queue that still reads its log, after its broker was started, says that it is empty. So what seems to be
     /// empty is asked to take a message and to give it back as its first.
     pub(super) async fn is_drained(&self, connection: &Connection) -> lapin::Result<bool> {
-        for queue in self.options.queues() {
-            if self.look(connection, &queue).await? != (0, 0) {
+        let mut looks = stream::iter(self.options.queues())
+            .map(|queue| async move { self.look(connection, &queue).await })
+            .buffer_unordered(LOOKS_AT_ONCE);
+        while let Some(seen) = looks.try_next().await? {
+            if seen != (0, 0) {
                 return Ok(false);
             }
         }
-        for queue in self.options.queues() {
-            if !probe::comes_first(connection, &queue).await? {
+        let mut probes = stream::iter(self.options.queues())
+            .map(|queue| async move { probe::comes_first(connection, &queue).await })
+            .buffer_unordered(LOOKS_AT_ONCE);
+        while let Some(first) = probes.try_next().await? {
+            if !first {
                 return Ok(false);
             }
         }

@@ -15,7 +15,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ingest::{self, Message, batches_of, envelope, interleave, progresses},
+    ingest::{self, Format, Message, batches_of, envelope, interleave, progresses},
     world::{Insured, World},
 };
 use crate::{meter::Meter, root::Parts, worker};
@@ -132,6 +132,7 @@ fn driven(
         workers: 0,
         publishers: 1,
         queue_full: false,
+        format: Format::Json,
     };
     let of_each = fleet
         .iter()

@@ -6,7 +6,12 @@ use odograph_domain::envelope::Lane;
 
 use super::table;
 use crate::{
-    bench::{door, encodings, ingest, lanes, reads, scoring, world::World},
+    bench::{
+        door, encodings,
+        ingest::{self, Format},
+        lanes, reads, scoring,
+        world::World,
+    },
     config::Config,
 };
 
@@ -97,6 +102,9 @@ pub(super) struct Ingest {
     /// Samples in a batch.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// What batches are written as.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
     /// Samples offered a second; as fast as it goes without it.
     #[arg(long)]
     rate: Option<f64>,
@@ -166,6 +174,9 @@ pub(super) struct Http {
     /// Samples in a request.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// What they are written as.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
     /// Connections side by side, each with one request at a time.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
@@ -295,6 +306,7 @@ impl Ingest {
             workers: self.workers as usize,
             publishers: self.publishers as usize,
             queue_full: self.queue_full,
+            format: self.format,
         };
         let world = World::make(config, self.keep).await?;
         let ran = ingest::run(&world, &plan).await;
@@ -371,6 +383,7 @@ impl Http {
             requests: self.requests as usize,
             batch: self.batch as usize,
             connections: self.connections as usize,
+            format: self.format,
         };
         let world = World::make(config, self.keep).await?;
         let ran = door::run(&world, &plan).await;

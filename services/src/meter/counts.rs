@@ -79,6 +79,8 @@ pub struct Counts {
     /// Messages of which something was refused.
     pub(crate) refusals: Family<RefusalLabels, Counter>,
     pub(crate) quarantined: Counter,
+    /// Messages from the intake.
+    pub(crate) bridged: Family<EndLabels, Counter>,
     pub(crate) commits_failed: Family<CauseLabel, Counter>,
     pub(crate) publish_seconds: Family<OutcomeLabel, Buckets>,
     pub(crate) published: Counter,
@@ -91,6 +93,26 @@ pub struct Counts {
     pub(crate) corrections: Family<KindLabel, Counter>,
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) request_seconds: Family<OperationLabel, Buckets>,
+}
+
+/// What the bridge did with a message from the intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bridged {
+    PassedOn,
+    Refused,
+    Quarantined,
+}
+
+impl Bridged {
+    const ALL: [Self; 3] = [Self::PassedOn, Self::Refused, Self::Quarantined];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::PassedOn => "passed_on",
+            Self::Refused => "refused",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// How the messages of a micro-batch ended: counted once it is committed, since what is not is tried again.
@@ -151,6 +173,11 @@ impl Counts {
             let reason = MessageRejection::Poison.as_str();
             drop(self.refusals.get_or_create(&RefusalLabels { source, reason }));
         }
+        for source in [Source::Amqp, Source::Mqtt].map(source_name) {
+            for outcome in Bridged::ALL.map(Bridged::as_str) {
+                drop(self.bridged.get_or_create(&EndLabels { source, outcome }));
+            }
+        }
         for cause in ["lease_lost", "data", "unavailable", "database"] {
             drop(self.commits_failed.get_or_create(&CauseLabel { cause }));
         }
@@ -202,6 +229,14 @@ impl Counts {
             _ => "database",
         };
         self.commits_failed.get_or_create(&CauseLabel { cause }).inc();
+    }
+
+    /// What came again counts again.
+    pub fn bridged(&self, source: Source, done: Bridged, messages: usize) {
+        let (source, outcome) = (source_name(source), done.as_str());
+        self.bridged
+            .get_or_create(&EndLabels { source, outcome })
+            .inc_by(messages as u64);
     }
 
     pub fn published(&self, messages: usize, took: Duration, outcome: Result<(), &QueueError>) {

@@ -5,8 +5,11 @@
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use chrono::{DateTime, Utc};
-use odograph_domain::{envelope::Lane, queue::Waiting};
-use odograph_store::Figures;
+use odograph_domain::{
+    envelope::Lane,
+    queue::{GenerationState, Waiting},
+};
+use odograph_store::{Figures, GenerationRow, StoreError};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -37,6 +40,9 @@ struct PartLabel {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sampled {
     queue_messages: Family<LaneLabel, Gauge>,
+    queue_generation: Gauge,
+    queue_partitions: Gauge,
+    repartition: Figure,
     partitions_unheld: Gauge,
     workers: Gauge,
     windows_due: Gauge,
@@ -59,8 +65,14 @@ impl Sampled {
         for part in [QUEUE, DATABASE] {
             drop(self.failures.get_or_create(&PartLabel { part }));
         }
-        let what = "Messages that wait in the queue, by lane; those that a worker holds already are not among them";
+        let what = "Messages that wait in the queue, by lane; envelopes that travel together are one";
         ours.register("queue_messages", what, self.queue_messages.clone());
+        let what = "Generation of queues that is published to: another with each change of the number of partitions";
+        ours.register("queue_generation", what, self.queue_generation.clone());
+        let what = "Partitions of the generation of queues that is consumed";
+        ours.register("queue_partitions", what, self.queue_partitions.clone());
+        let what = "For how long the number of partitions has been being changed; 0 where it is not";
+        ours.register_with_unit("repartition", what, Unit::Seconds, self.repartition.clone());
         let what = "Partitions that no worker holds";
         ours.register("partitions_unheld", what, self.partitions_unheld.clone());
         ours.register("workers", "Workers that are there", self.workers.clone());
@@ -110,15 +122,25 @@ impl Sampled {
         }
     }
 
+    /// Returns how many partitions are consumed; `None` where the queue was never begun.
+    fn generations(&self, rows: &[GenerationRow], now: DateTime<Utc>) -> Option<u16> {
+        let current = rows.iter().find(|row| row.state == GenerationState::Current)?;
+        let superseded = rows.iter().find(|row| row.state.is_consumed_first());
+        let partitions = superseded.unwrap_or(current).generation.partitions;
+        self.queue_generation.set(i64::from(current.generation.number));
+        self.queue_partitions.set(i64::from(partitions));
+        let since = superseded.map(|_| current.changed_at);
+        self.repartition.set(age(since, now));
+        Some(partitions)
+    }
+
     fn database(&self, figures: &Figures, partitions: u16, now: DateTime<Utc>) {
-        let age =
-            |at: Option<DateTime<Utc>>| at.map_or(0.0, |at| ((now - at).num_milliseconds() as f64 / 1000.0).max(0.0));
         let held = figures.partitions_held.min(u64::from(partitions));
         self.partitions_unheld.set(whole(u64::from(partitions) - held));
         self.workers.set(whole(figures.workers));
         self.windows_due.set(whole(figures.windows_due));
         self.windows_waiting.set(whole(figures.windows_waiting));
-        self.windows_oldest_due.set(age(figures.oldest_due_at));
+        self.windows_oldest_due.set(age(figures.oldest_due_at, now));
         self.quarantined.set(whole(figures.quarantined));
         self.outbox_pending.set(whole(figures.outbox_pending));
         self.database_bytes.set(whole(figures.database_bytes));
@@ -130,8 +152,8 @@ impl Sampled {
                 .get_or_create(&ReasonLabel { reason })
                 .inc_by(whole(open.letters));
         }
-        self.dead_letters_oldest
-            .set(age(figures.dead_letters.iter().map(|open| open.oldest_at).min()));
+        let oldest = figures.dead_letters.iter().map(|open| open.oldest_at).min();
+        self.dead_letters_oldest.set(age(oldest, now));
         self.sampled_at.set(now.timestamp_millis() as f64 / 1000.0);
     }
 
@@ -146,6 +168,11 @@ const DATABASE: &str = "database";
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// In seconds; 0 where there is nothing.
+fn age(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> f64 {
+    at.map_or(0.0, |at| ((now - at).num_milliseconds() as f64 / 1000.0).max(0.0))
 }
 
 /// Samples until `shutdown`.
@@ -168,9 +195,15 @@ async fn sample(sampled: &Sampled, parts: &Parts, patience: Duration) {
         Ok(Err(cause)) => sampled.failed(QUEUE, &cause),
         Err(elapsed) => sampled.failed(QUEUE, &elapsed),
     }
-    let partitions = parts.queue.partitions();
-    match timeout(patience, parts.store.figures(partitions)).await {
-        Ok(Ok(figures)) => sampled.database(&figures, partitions, parts.clock.now()),
+    let asking = async {
+        let rows = parts.store.generations().all().await?;
+        // Not what this process would consume: one that only serves does not hear of a change.
+        let partitions = sampled.generations(&rows, parts.clock.now());
+        let partitions = partitions.unwrap_or_else(|| parts.queue.partitions());
+        Ok::<_, StoreError>((partitions, parts.store.figures(partitions).await?))
+    };
+    match timeout(patience, asking).await {
+        Ok(Ok((partitions, figures))) => sampled.database(&figures, partitions, parts.clock.now()),
         Ok(Err(cause)) => sampled.failed(DATABASE, &cause),
         Err(elapsed) => sampled.failed(DATABASE, &elapsed),
     }
@@ -178,6 +211,8 @@ async fn sample(sampled: &Sampled, parts: &Parts, patience: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use odograph_domain::queue::Generation;
     use odograph_store::OpenLetters;
 
     use super::*;
@@ -211,5 +246,24 @@ mod tests {
             (count("poison"), count("other"), sampled.partitions_unheld.get()),
             (None, None, 0)
         );
+    }
+
+    #[test]
+    fn what_is_consumed_is_what_workers_have_to_hold() {
+        let (sampled, began) = (Sampled::default(), DateTime::UNIX_EPOCH);
+        let row = |number, partitions, state| GenerationRow {
+            generation: Generation { number, partitions },
+            state,
+            changed_at: began,
+            publishers: 0,
+        };
+        let now = began + TimeDelta::seconds(90);
+        assert_eq!(sampled.generations(&[], now), None);
+        let changing = [row(1, 8, GenerationState::Sealed), row(2, 4, GenerationState::Current)];
+        assert_eq!(sampled.generations(&changing, now), Some(8));
+        assert_eq!((sampled.queue_generation.get(), sampled.repartition.get()), (2, 90.0));
+        let changed = [row(1, 8, GenerationState::Drained), row(2, 4, GenerationState::Current)];
+        assert_eq!(sampled.generations(&changed, now), Some(4));
+        assert_eq!((sampled.queue_partitions.get(), sampled.repartition.get()), (4, 0.0));
     }
 }

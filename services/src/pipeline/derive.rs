@@ -28,7 +28,7 @@ use odograph_ingest::{
 use odograph_store::{DeriveTx, PutPremium, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error};
+use tracing::{Instrument as _, error, warn};
 
 use super::{
     Pipeline, charge,
@@ -105,6 +105,19 @@ pub struct Changes {
     pub trips: TripCounts,
 }
 
+impl Changes {
+    /// Trips that nothing is left to derive from stay, but a policy or an assignment made since may charge them.
+    fn of_kept(kept: &[StoredTrip]) -> Self {
+        let mut changes = Self::default();
+        for trip in kept {
+            changes.days.extend(trip.days.iter().copied());
+            changes.days.insert(trip.start_day);
+            changes.drivers.extend(trip.driver);
+        }
+        changes
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TripCounts {
     pub added: u64,
@@ -124,20 +137,11 @@ pub struct Derived {
     pub corrections: Vec<Correction>,
 }
 
-impl Derived {
-    /// A window before all raw data that there is.
-    fn nothing() -> Self {
-        Self {
-            rest: None,
-            trips: TripCounts::default(),
-            premiums: Vec::new(),
-            corrections: Vec::new(),
-        }
-    }
-}
-
 /// How much of a window is derived in one transaction: one old sample beside a new one makes a window of a year.
 const SLICE: TimeDelta = TimeDelta::days(7);
+
+/// The least that event times differ by.
+const INSTANT: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How long a window that failed is left alone.
 const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
@@ -149,12 +153,16 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     let mut context = Arc::unwrap_or_clone(tx.context().await?);
     drop(running);
     let mut whole = tx.dirty().window;
-    let floor = tx.floor().await?;
-    if let Some(floor) = floor {
-        if whole.to < floor {
-            return Ok(Derived::nothing());
-        }
-        whole.from = whole.from.max(floor);
+    let mut kept = Vec::new();
+    let floor = tx.floor(window::reach(&context.settings.trip)).await?;
+    if let Some(floor) = floor.filter(|floor| whole.from < *floor) {
+        let to = whole.to.min(floor - INSTANT);
+        kept = tx.trips_overlapping(Window { to, ..whole }).await?;
+        whole.from = floor;
+    }
+    let changes = Changes::of_kept(&kept);
+    if whole.to < whole.from {
+        return keep(pipeline, tx, &context, changes).await;
     }
     let slice = Window {
         to: whole.to.min(whole.from + SLICE),
@@ -182,7 +190,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     drop(running);
     let running = meter.step(Step::Replace);
     let removed = keep_ids(&mut records, &old, &context, pipeline);
-    let changes = replace(tx, &removed, records, &old).await?;
+    let changes = replace(tx, changes, &removed, records, &old).await?;
     drop(running);
     let running = meter.step(Step::Charge);
     let charged = charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
@@ -211,6 +219,28 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
         trips: changes.trips,
         premiums: charged.premiums,
         corrections,
+    })
+}
+
+/// A window of a time whose raw data is gone for good: its trips stay as they are, and are charged as they are.
+async fn keep(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleContext, changes: Changes) -> Result<Derived> {
+    let changes = replace(tx, changes, &[], Vec::new(), &[]).await?;
+    let charged = charge::charge(pipeline, tx, context, &changes, true).await?;
+    tx.correct(&charged.corrections).await?;
+    let dirty = tx.dirty().clone();
+    let rows = tx.compact(dirty.window.to + INSTANT).await?;
+    if rows > 0 {
+        warn!(
+            vehicle.id = %dirty.vehicle,
+            rows,
+            "raw data came of a time whose trips can be derived no more; it is kept, and they stay as they are"
+        );
+    }
+    Ok(Derived {
+        rest: None,
+        trips: changes.trips,
+        premiums: charged.premiums,
+        corrections: charged.corrections,
     })
 }
 
@@ -315,17 +345,16 @@ struct Raw {
 impl Raw {
     /// The samples of a window that holds those before it.
     async fn read(&mut self, tx: &mut DeriveTx, window: Window) -> Result<&[RawSample]> {
-        let instant = TimeDelta::milliseconds(1);
         match self.window.replace(window) {
             None => self.samples = tx.raw(window).await?,
             Some(known) => {
                 if window.from < known.from {
-                    let to = known.from - instant;
+                    let to = known.from - INSTANT;
                     let earlier = tx.raw(Window { to, ..window }).await?;
                     self.samples.splice(0..0, earlier);
                 }
                 if known.to < window.to {
-                    let from = known.to + instant;
+                    let from = known.to + INSTANT;
                     self.samples.extend(tx.raw(Window { from, ..window }).await?);
                 }
             }
@@ -359,16 +388,16 @@ fn close_last(assembled: &mut Vec<Assembled>, old: &[StoredTrip], silent: bool) 
     Ok(Some(open))
 }
 
-/// Writes what differs, and says what the window touches.
+/// Writes what differs, and says what the window touches, beside what is known to change.
 async fn replace(
     tx: &mut DeriveTx,
+    mut changes: Changes,
     removed: &[TripId],
     records: Vec<TripRecord>,
     old: &[StoredTrip],
 ) -> Result<Changes> {
     let known: HashMap<TripId, &StoredTrip> = old.iter().map(|trip| (trip.id, trip)).collect();
     let mut changed = Vec::new();
-    let mut changes = Changes::default();
     for mut record in records {
         match known.get(&record.id) {
             Some(before) if before.content_hash == content_hash(&record) => {

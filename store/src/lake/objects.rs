@@ -91,6 +91,15 @@ impl Lake {
         }
     }
 
+    /// Whether an object is there, and as long as it should be.
+    pub(crate) async fn holds(&self, path: &str, bytes: u64) -> Result<bool> {
+        match self.objects.head(&Path::from(path)).await {
+            Ok(found) => Ok(found.size == bytes),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(cause) => Err(lake_error(cause)),
+        }
+    }
+
     /// Parts of objects, in the order asked for.
     pub(crate) async fn parts(&self, wanted: &[(String, Part)]) -> Result<Vec<Bytes>> {
         let mut by_path: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -175,6 +184,9 @@ mod tests {
         assert_eq!(lake.parts(&wanted).await.unwrap(), ["78", "abc", "0"]);
         assert_eq!(lake.list("a").await.unwrap().len(), 2);
         assert_eq!(lake.get("a/tenant=1/y").await.unwrap().unwrap(), "abc");
+        for (path, bytes, there) in [("a/tenant=1/y", 3, true), ("a/tenant=1/y", 4, false), ("a/z", 3, false)] {
+            assert_eq!(lake.holds(path, bytes).await.unwrap(), there, "{path} of {bytes} bytes");
+        }
         lake.delete("a/tenant=1/x").await.unwrap();
         lake.delete("a/tenant=1/x").await.unwrap();
         assert_eq!(lake.get("a/tenant=1/x").await.unwrap(), None);

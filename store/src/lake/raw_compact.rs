@@ -101,8 +101,8 @@ impl LakeStore {
             compacted.after += more.after;
             compacted.blocks += more.blocks;
             compacted.bytes += more.bytes;
-            // What a round leaves is one small container at most.
-            if more.before < 2 {
+            // A large one that holds something dead is written anew by itself, and others may follow.
+            if more.before == 0 {
                 return Ok(compacted);
             }
         }

@@ -1,6 +1,6 @@
 //! `trips/`: a day of a tenant's trips as they are in the database, written anew as a whole whenever one of them is another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use odograph_domain::id::TenantId;
@@ -80,22 +80,9 @@ impl LakeStore {
         )
         .execute(&mut **tx)
         .await?;
-        let known = known_files(tx, tenant, day).await?;
         let buckets = self.buckets(tx, tenant, day).await?;
         let wanted: Vec<String> = (0..buckets).map(|bucket| path(tenant, day, bucket)).collect();
-        // Those that go first, then those that shrink, then those that grow: a reader in between misses trips rather than
-        // counting them twice.
-        let unwanted: BTreeSet<&String> = known.keys().filter(|path| !wanted.contains(path)).collect();
-        for path in unwanted {
-            self.lake.delete(path).await?;
-            sqlx::query!(
-                "DELETE FROM lake_file WHERE tenant_id = $1 AND path = $2",
-                tenant.uuid(),
-                path.as_str(),
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
+        self.clear(tx, (tenant, day), &wanted).await?;
         let mut synced = TripsSynced {
             days: 1,
             ..TripsSynced::default()
@@ -113,6 +100,26 @@ impl LakeStore {
             self.put_file(tx, (tenant, day), path, (bytes, sha256), &trips).await?;
         }
         Ok(Some(synced))
+    }
+
+    /// Deletes what is not wanted of a day; all of it where the vehicles are distributed over another number of files, so that a
+    /// reader in between misses trips rather than counting them twice. By what lies there and not by what is known: a process
+    /// that died may have left files that no row names.
+    async fn clear(&self, tx: &mut Tx, (tenant, day): (TenantId, NaiveDate), wanted: &[String]) -> Result<()> {
+        let there = self.lake.list(&folder("trips", tenant, day)).await?;
+        let keep: &[String] = if there.len() == wanted.len() { wanted } else { &[] };
+        for object in there.iter().filter(|object| !keep.contains(&object.path)) {
+            self.lake.delete(&object.path).await?;
+        }
+        sqlx::query!(
+            "DELETE FROM lake_file WHERE tenant_id = $1 AND data_set = 'trips' AND day = $2 AND path <> ALL ($3)",
+            tenant.uuid(),
+            day,
+            wanted,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
     }
 
     async fn buckets(&self, tx: &mut Tx, tenant: TenantId, day: NaiveDate) -> Result<i64> {
@@ -166,7 +173,7 @@ fn path(tenant: TenantId, day: NaiveDate, bucket: i64) -> String {
 /// Makes others leave the day alone until the end of the transaction, which may last as long as a slow upload.
 async fn lock(conn: &mut PgConnection, tenant: TenantId, day: NaiveDate) -> Result<bool> {
     let locked = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended('lake/trips/' || $1 || '/' || $2, 0)) AS "locked!"
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended('lake/trips/' || $1::text || '/' || $2::text, 0)) AS "locked!"
            FROM set_config('idle_in_transaction_session_timeout', '15min', true)"#,
         tenant.to_string(),
         day.to_string(),
@@ -174,17 +181,6 @@ async fn lock(conn: &mut PgConnection, tenant: TenantId, day: NaiveDate) -> Resu
     .fetch_one(conn)
     .await?;
     Ok(locked)
-}
-
-async fn known_files(conn: &mut PgConnection, tenant: TenantId, day: NaiveDate) -> Result<BTreeMap<String, Uuid>> {
-    let rows = sqlx::query!(
-        "SELECT id, path FROM lake_file WHERE tenant_id = $1 AND data_set = 'trips' AND day = $2",
-        tenant.uuid(),
-        day,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.path, row.id)).collect())
 }
 
 /// Trips of the vehicles of one bucket of so many, by vehicle and start.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use odograph_domain::id::TenantId;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -47,6 +47,8 @@ impl LakeStore {
     /// objects that nobody knows of are deleted; what is wrong with raw data is said only.
     pub async fn verify(&self, tenant: TenantId, repair: bool) -> Result<Verified> {
         let mut verified = Verified::default();
+        // Before it is known what there is: what is stored while hours of objects are read is younger.
+        let before = now(self.store.clock()) - YOUNG;
         let files = self.files(tenant).await?;
         for file in files.iter().filter(|file| file.state == "live") {
             self.verify_object(tenant, file, repair, &mut verified).await?;
@@ -54,7 +56,8 @@ impl LakeStore {
         self.verify_days(tenant, repair, &mut verified).await?;
         self.verify_blocks(tenant, &mut verified).await?;
         let known = files.iter().map(|file| file.path.as_str()).collect();
-        self.verify_folders(tenant, &known, repair, &mut verified).await?;
+        self.verify_folders(tenant, &known, (before, repair), &mut verified)
+            .await?;
         Ok(verified)
     }
 
@@ -215,10 +218,9 @@ impl LakeStore {
         &self,
         tenant: TenantId,
         known: &BTreeSet<&str>,
-        repair: bool,
+        (before, repair): (DateTime<Utc>, bool),
         verified: &mut Verified,
     ) -> Result<()> {
-        let before = now(self.store.clock()) - YOUNG;
         for data_set in ["raw", "trips"] {
             for object in self.lake.list(&format!("{data_set}/tenant={tenant}")).await? {
                 if known.contains(object.path.as_str()) || object.changed_at > before {

@@ -131,21 +131,18 @@ impl OperatorStore {
     /// Lets go of a tenant's blocks that lie wholly before a time, but for those that a hold names. `keep_in_lake`: only those
     /// that are in the lake, where they are still read from.
     ///
-    /// Without a lake they are gone for good: trips that start before the time can be derived no more, and stay as they are from
-    /// then on. That is said a run before anything goes, so that nobody derives from half of what there was.
+    /// Without a lake they are gone for good: trips that start before the last of a vehicle's can be derived no more, and stay as
+    /// they are from then on.
     pub async fn drop_raw(&self, tenant: TenantId, before: DateTime<Utc>, keep_in_lake: bool) -> Result<Dropped> {
-        let before = if keep_in_lake {
-            before
+        let kept_in = if keep_in_lake {
+            Some(self.containers_there(tenant, before).await?)
         } else {
-            match self.advance_horizon(tenant, before).await? {
-                Some(said) => said.min(before),
-                None => return Ok(Dropped::default()),
-            }
+            None
         };
         let mut dropped = Dropped::default();
         loop {
             let mut tx = self.begin().await?;
-            let blocks = drop_chunk(&mut tx, tenant, (before, self.now()), keep_in_lake).await?;
+            let blocks = drop_chunk(&mut tx, tenant, (before, self.now()), kept_in.as_deref()).await?;
             tx.commit().await?;
             dropped.blocks += blocks;
             if blocks < CHUNK.unsigned_abs() {
@@ -154,6 +151,33 @@ impl OperatorStore {
         }
         dropped.kept = self.due_blocks(tenant, before).await?;
         Ok(dropped)
+    }
+
+    /// The containers of blocks that are due, as far as they lie in the lake that is configured: it may be another than the one
+    /// they were brought to, or somebody may have cleared it.
+    async fn containers_there(&self, tenant: TenantId, before: DateTime<Utc>) -> Result<Vec<Uuid>> {
+        let Some(lake) = self.lake() else {
+            return Ok(Vec::new());
+        };
+        let mut tx = self.begin().await?;
+        let files = sqlx::query!(
+            "SELECT id, path, bytes FROM lake_file f
+             WHERE tenant_id = $1 AND data_set = 'raw' AND state = 'live'
+               AND EXISTS (SELECT FROM lake_block b WHERE b.tenant_id = f.tenant_id AND b.file_id = f.id AND b.max_ts < $2
+                                                      AND b.dropped_at IS NULL)",
+            tenant.uuid(),
+            before,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let mut there = Vec::new();
+        for file in files {
+            if lake.holds(&file.path, file.bytes.unsigned_abs()).await? {
+                there.push(file.id);
+            }
+        }
+        Ok(there)
     }
 
     async fn due_blocks(&self, tenant: TenantId, before: DateTime<Utc>) -> Result<u64> {
@@ -168,47 +192,58 @@ impl OperatorStore {
         tx.commit().await?;
         Ok(kept.unsigned_abs())
     }
-
-    /// Says that what lies before a time goes; returns what was said before.
-    async fn advance_horizon(&self, tenant: TenantId, before: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        let mut tx = self.begin().await?;
-        let said = horizon(&mut tx, tenant).await?;
-        sqlx::query!(
-            "INSERT INTO raw_horizon (tenant_id, before) VALUES ($1, $2)
-             ON CONFLICT (tenant_id) DO UPDATE SET before = greatest(raw_horizon.before, excluded.before)",
-            tenant.uuid(),
-            before,
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(said)
-    }
 }
 
+/// `kept_in`: the containers that a block must lie in to go; `None` where it goes for good. One whose key is destroyed is of no use
+/// to anybody.
 async fn drop_chunk(
     conn: &mut PgConnection,
     tenant: TenantId,
     (before, now): (DateTime<Utc>, DateTime<Utc>),
-    keep_in_lake: bool,
+    kept_in: Option<&[Uuid]>,
 ) -> Result<u64> {
-    let gone = sqlx::query!(
-        "DELETE FROM raw_block d USING (
-             SELECT b.vehicle_id, b.id FROM raw_block b
-             WHERE b.tenant_id = $1 AND b.max_ts < $2 AND (b.in_lake OR NOT $3)
-               AND NOT EXISTS (SELECT FROM raw_hold h
-                               WHERE h.tenant_id = b.tenant_id AND h.vehicle_id = b.vehicle_id AND h.released_at IS NULL
-                                 AND h.from_ts <= b.max_ts AND h.to_ts >= b.min_ts)
-             ORDER BY b.max_ts LIMIT $4
-             -- Who derives or moves a block just now is left alone; it is there for the next run.
-             FOR UPDATE SKIP LOCKED
-         ) AS due
-         WHERE d.tenant_id = $1 AND d.vehicle_id = due.vehicle_id AND d.id = due.id
-         RETURNING d.vehicle_id, d.id",
+    let due = sqlx::query!(
+        "SELECT b.vehicle_id, b.id FROM raw_block b
+         WHERE b.tenant_id = $1 AND b.max_ts < $2
+           AND ($3::uuid[] IS NULL
+                OR EXISTS (SELECT FROM lake_block l WHERE l.tenant_id = b.tenant_id AND l.vehicle_id = b.vehicle_id
+                                                      AND l.id = b.id AND l.file_id = ANY ($3))
+                OR EXISTS (SELECT FROM subject_key k WHERE k.tenant_id = b.tenant_id AND k.id = b.key_id
+                                                       AND k.destroyed_at IS NOT NULL))
+           AND NOT EXISTS (SELECT FROM raw_hold h
+                           WHERE h.tenant_id = b.tenant_id AND h.vehicle_id = b.vehicle_id AND h.released_at IS NULL
+                             AND h.from_ts <= b.max_ts AND h.to_ts >= b.min_ts)
+         ORDER BY b.max_ts LIMIT $4",
         tenant.uuid(),
         before,
-        keep_in_lake,
+        kept_in,
         CHUNK,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let (vehicles, ids): (Vec<Uuid>, Vec<Uuid>) = due.iter().map(|row| (row.vehicle_id, row.id)).unzip();
+    // Who derives or moves data holds the state and must find all of it or none: such a vehicle is there for the next run. Who
+    // places a hold locks the vehicle.
+    let free = sqlx::query_scalar!(
+        "SELECT s.vehicle_id FROM vehicle_state s JOIN vehicle v ON v.tenant_id = s.tenant_id AND v.id = s.vehicle_id
+         WHERE s.tenant_id = $1 AND s.vehicle_id = ANY ($2)
+         FOR NO KEY UPDATE OF s, v SKIP LOCKED",
+        tenant.uuid(),
+        &vehicles,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    // Holds are asked for once more: one may have been placed before the lock was had.
+    let gone = sqlx::query!(
+        "DELETE FROM raw_block b
+         WHERE b.tenant_id = $1 AND b.vehicle_id = ANY ($2) AND b.id = ANY ($3)
+           AND NOT EXISTS (SELECT FROM raw_hold h
+                           WHERE h.tenant_id = b.tenant_id AND h.vehicle_id = b.vehicle_id AND h.released_at IS NULL
+                             AND h.from_ts <= b.max_ts AND h.to_ts >= b.min_ts)
+         RETURNING b.vehicle_id, b.id, b.max_ts",
+        tenant.uuid(),
+        &free,
+        &ids,
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -221,15 +256,37 @@ async fn drop_chunk(
         &ids,
         now,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if kept_in.is_none() {
+        let ends: Vec<DateTime<Utc>> = gone.iter().map(|row| row.max_ts).collect();
+        sqlx::query!(
+            "INSERT INTO raw_horizon (tenant_id, vehicle_id, before)
+             SELECT $1::uuid, n.vehicle_id, max(n.max_ts) + interval '1 millisecond'
+             FROM unnest($2::uuid[], $3::timestamptz[]) AS n (vehicle_id, max_ts) GROUP BY n.vehicle_id
+             ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET before = greatest(raw_horizon.before, excluded.before)",
+            tenant.uuid(),
+            &vehicles,
+            &ends,
+        )
+        .execute(conn)
+        .await?;
+    }
     Ok(gone.len() as u64)
 }
 
-/// Before this there is no raw data of the tenant any more.
-pub(crate) async fn horizon(conn: &mut PgConnection, tenant: TenantId) -> Result<Option<DateTime<Utc>>> {
-    let before = sqlx::query_scalar!("SELECT before FROM raw_horizon WHERE tenant_id = $1", tenant.uuid())
-        .fetch_optional(conn)
-        .await?;
+/// Before this the vehicle lacks raw data that is gone for good.
+pub(crate) async fn horizon(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    vehicle: VehicleId,
+) -> Result<Option<DateTime<Utc>>> {
+    let before = sqlx::query_scalar!(
+        "SELECT before FROM raw_horizon WHERE tenant_id = $1 AND vehicle_id = $2",
+        tenant.uuid(),
+        vehicle.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(before)
 }

@@ -60,7 +60,7 @@ impl Ledger {
             load.senders.iter().flatten().filter_map(|m| m.lands.as_ref()).collect();
         let lost: Vec<_> = wanted
             .iter()
-            .filter(|key| !self.batches.contains_key(key))
+            .filter(|key| !self.batches.contains_key(**key))
             .take(10)
             .collect();
         ensure!(
@@ -93,17 +93,17 @@ impl Ledger {
 
 /// How the messages ended that were answered with 202.
 #[derive(Debug, Default, Clone)]
-pub struct Settled {
-    pub settled: i64,
-    pub pending: i64,
+pub(super) struct Settled {
+    pub(super) settled: i64,
+    pub(super) pending: i64,
     /// A server that is killed may forget that a message was on its way; the message itself is in the queue.
-    pub unnoted: i64,
+    pub(super) unnoted: i64,
     /// Over all of the tenant's messages that have a row.
-    pub tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Settled {
-    pub async fn of(url: &str, tenant: TenantId, accepted: &[Uuid]) -> Result<Self> {
+    pub(super) async fn of(url: &str, tenant: TenantId, accepted: &[Uuid]) -> Result<Self> {
         let mut db = PgConnection::connect(url).await?;
         let (settled, pending): (i64, i64) = sqlx::query_as(
             "SELECT count(outcome), count(*) - count(outcome) FROM message WHERE tenant_id = $1 AND id = ANY ($2)",

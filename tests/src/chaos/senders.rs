@@ -61,6 +61,7 @@ impl Sent {
 
 impl Post {
     pub fn new(url: &str, credentials: Credentials, resends: bool) -> Result<Self> {
+        odograph::tls::install();
         Ok(Self {
             url: url.to_owned(),
             credentials,

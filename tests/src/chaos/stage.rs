@@ -106,13 +106,13 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let began = Instant::now();
-        let settled = loop {
+        loop {
             let settled = Settled::of(&self.database_url, tenant, &accepted).await?;
             if settled.pending == 0 && self.platform.parts.queue.depth().await.unwrap_or(1) == 0 {
                 // What a process holds is not in the queue; the ledger tells.
                 let ledger = Ledger::of(&self.database_url, tenant).await?;
                 if ledger.check(load).is_ok() {
-                    break settled;
+                    break;
                 }
             }
             if began.elapsed() > DRAINING {
@@ -123,7 +123,7 @@ impl Stage {
                 );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
-        };
+        }
         self.platform.derive(tenant).await;
         let outcomes = self.platform.outcomes(tenant).await;
         ensure!(
@@ -132,6 +132,7 @@ impl Stage {
         );
         let ledger = Ledger::of(&self.database_url, tenant).await?;
         ledger.check(load)?;
+        let settled = Settled::of(&self.database_url, tenant, &accepted).await?;
         if settled.unnoted == 0 {
             ensure!(
                 settled.tally.accepted == outcomes.accepted,

@@ -43,7 +43,7 @@ pub(crate) struct Accepted {
     vehicle: Option<Uuid>,
     /// The device that says which vehicle it is of; null where the batch names the vehicle.
     device: Option<Uuid>,
-    /// `urgent` with impacts or crash flags, else `live`.
+    /// `urgent` with impacts or crash flags, `bulk` where it is large (over 5,000 samples or 512 KiB), else `live`.
     #[schema(value_type = String, example = "live")]
     lane: Lane,
     received_at: DateTime<Utc>,
