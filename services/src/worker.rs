@@ -190,7 +190,9 @@ fn count_leases(parts: &Parts, counted: &mut BTreeMap<u16, i64>, keep: &[Lease],
             counts.leases_lost.inc();
         }
     }
-    let gained = kept.iter().filter(|(partition, epoch)| counted.get(*partition) != Some(*epoch));
+    let gained = kept
+        .iter()
+        .filter(|(partition, epoch)| counted.get(*partition) != Some(*epoch));
     counts.leases_gained.inc_by(gained.count() as u64);
     counts.leases_held.set(kept.len() as i64);
     *counted = kept;

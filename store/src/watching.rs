@@ -23,9 +23,9 @@ pub struct Figures {
     pub workers: u64,
     /// Partitions that a worker holds.
     pub partitions_held: u64,
-    /// What others are still to be told.
+    /// What others are still to be told: 100,000 at most are counted.
     pub outbox_pending: u64,
-    /// Of the database, indexes and all, bytes.
+    /// Of the database, indexes and all, bytes; 0 where it is not told.
     pub database_bytes: u64,
 }
 

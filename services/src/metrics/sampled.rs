@@ -65,7 +65,7 @@ impl Sampled {
         for part in [QUEUE, DATABASE] {
             drop(self.failures.get_or_create(&PartLabel { part }));
         }
-        let what = "Messages that wait in the queue, by lane; envelopes that travel together are one";
+        let what = "Messages that wait in the queue, by lane; with RabbitMQ not those that a worker holds, and envelopes that travel together are one";
         ours.register("queue_messages", what, self.queue_messages.clone());
         let what = "Generation of queues that is published to: another with each change of the number of partitions";
         ours.register("queue_generation", what, self.queue_generation.clone());
@@ -98,7 +98,7 @@ impl Sampled {
         );
         let what = "Messages in quarantine: no envelopes, of nobody known";
         ours.register("quarantined_messages", what, self.quarantined.clone());
-        let what = "Events that others are still to be told";
+        let what = "Events that others are still to be told, of which 100,000 are counted at most";
         ours.register("outbox_pending", what, self.outbox_pending.clone());
         let what = "Size of the database, indexes and all";
         ours.register_with_unit("database_size", what, Unit::Bytes, self.database_bytes.clone());

@@ -142,6 +142,8 @@ impl Pipeline {
         let running = self.meter.step(Step::Write);
         tx.write(&writes).await?;
         drop(running);
+        // Before whoever derives can see the windows.
+        self.traced.keep(writes.dirty.iter().map(|dirty| dirty.vehicle));
         let running = self.meter.step(Step::Commit);
         tx.commit().await?;
         drop(running);
@@ -159,7 +161,6 @@ impl Pipeline {
             .iter()
             .map(|message| (&message.envelope.header, message.last_at()));
         self.meter.committed(lease.partition, committed, &ended, now);
-        self.traced.keep(writes.dirty.iter().map(|dirty| dirty.vehicle));
         if at_once {
             self.derive_wanted.notify_one();
         }

@@ -184,6 +184,9 @@ async fn metrics_say_what_was_done_and_no_more() {
         .await;
     assert_eq!(scraped.value("odograph_partitions_unheld"), 2.0);
     assert_eq!(scraped.value("odograph_workers"), 0.0);
+    assert_eq!(scraped.value("odograph_queue_partitions"), 2.0);
+    assert_eq!(scraped.value("odograph_repartition_seconds"), 0.0);
+    assert_eq!(scraped.sum("odograph_bridge_messages_total"), 0.0);
     assert_eq!(scraped.sum("odograph_samples_total"), 0.0);
 
     let token = api.token(&platform.client(tenant, &[]).await).await;
