@@ -202,9 +202,11 @@ fn what_others_write_by_the_file_is_the_same_batch_as_its_json() {
 #[test]
 fn others_read_what_we_write() {
     let batch = full();
-    let read = DynamicMessage::decode(message("Batch"), &batch.to_protobuf()[..]).unwrap();
+    // Once: messages of a file that was read twice are never equal.
+    let wanted = message("Batch");
+    let read = DynamicMessage::decode(wanted.clone(), &batch.to_protobuf()[..]).unwrap();
     // Written and read by the others too: an empty list that was set is no field of the message.
-    let theirs = DynamicMessage::decode(message("Batch"), &by_the_file(&batch).encode_to_vec()[..]).unwrap();
+    let theirs = DynamicMessage::decode(wanted, &by_the_file(&batch).encode_to_vec()[..]).unwrap();
     assert_eq!(read, theirs);
     assert_eq!(read.unknown_fields().count(), 0);
 }
