@@ -26,6 +26,7 @@ mqtt.retained_message_store = rabbit_mqtt_retained_msg_store_noop
 CONF
 chmod 600 /etc/rabbitmq/conf.d/20-odograph.conf
 chown rabbitmq /etc/rabbitmq/conf.d/20-odograph.conf
-echo '[rabbitmq_management,rabbitmq_mqtt,rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache].' > /etc/rabbitmq/enabled_plugins
+# All of them: what the image enables by itself, the metrics among it, is written over.
+echo '[rabbitmq_management,rabbitmq_prometheus,rabbitmq_mqtt,rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache].' > /etc/rabbitmq/enabled_plugins
 
 exec docker-entrypoint.sh "$@"

@@ -13,6 +13,7 @@ mod extract;
 mod health;
 mod home;
 mod manners;
+mod metrics;
 mod observe;
 mod openapi;
 mod page;
@@ -22,6 +23,7 @@ mod routes;
 mod server;
 mod state;
 mod v1;
+mod watch;
 
 pub use access::Scope;
 pub use auth::{
@@ -29,6 +31,9 @@ pub use auth::{
     token::{Grant, TokenError, TokenSigner},
 };
 pub use broker_auth::{BrokerAuth, BrokerNames, serve_broker_auth};
+pub use manners::intake::IntakeBounds;
+pub use metrics::{Render, serve_metrics};
 pub use openapi::{openapi, openapi_json};
 pub use server::serve;
 pub use state::{ApiLimits, ApiParts, ApiState};
+pub use watch::{Unwatched, Watch};

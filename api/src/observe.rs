@@ -15,6 +15,7 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
+use tracing::Instrument as _;
 
 use crate::{
     access,
@@ -24,6 +25,8 @@ use crate::{
     state::ApiState,
     v1,
 };
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 pub(crate) async fn observe(
     state: web::Data<ApiState>,
@@ -39,8 +42,20 @@ pub(crate) async fn observe(
         request.head_mut().method = Method::GET;
     }
 
+    let watch = state.watch.clone();
+    let operation = access::operation(request.method(), &pattern).map_or("none", |operation| operation.id);
+    let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let span = watch.arrived(operation, &id, given);
+    // What comes of the request belongs to the span of this request, and through it to the caller's trace.
+    if let Some(ours) = watch
+        .traceparent(&span)
+        .and_then(|ours| HeaderValue::from_str(&ours).ok())
+    {
+        request.headers_mut().insert(TRACEPARENT, ours);
+    }
+
     // A handler that panics must not take the connection, nor the answer, with it.
-    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let answer = AssertUnwindSafe(next.call(request).instrument(span.clone())).catch_unwind();
     let patience = match pattern == v1::telemetry::bulk::PATH {
         // As long as something comes in; the handler sees to that.
         true => std::time::Duration::MAX,
@@ -63,6 +78,7 @@ pub(crate) async fn observe(
         ),
         Err(problem) => (problem.code().status(), Some(problem)),
     };
+    watch.answered(operation, &span, status.as_u16(), started.elapsed());
     log(&id, method.as_str(), &pattern, status.as_u16(), started, problem);
     result.map_err(Error::from)
 }

@@ -76,8 +76,10 @@ codes! {
     NotRatable = "not_ratable", UNPROCESSABLE_ENTITY, "The period cannot be rated";
     TooManyFailures = "too_many_failures", TOO_MANY_REQUESTS, "Too many failed attempts";
     QueueFull = "queue_full", TOO_MANY_REQUESTS, "The queue is full";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "The tenant sends too much";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something failed on our side";
     QueueUnavailable = "queue_unavailable", SERVICE_UNAVAILABLE, "The queue cannot be reached";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much is under way";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service cannot answer now";
     Timeout = "timeout", SERVICE_UNAVAILABLE, "The answer took too long";
 }
@@ -310,6 +312,12 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(cause) => Self::new(Code::Unavailable, "the database does not answer; try again")
                 .retry_after(RETRY)
                 .because(cause),
+            StoreError::Lake(cause) => Self::new(
+                Code::Unavailable,
+                "data of this age lies in an object store that does not answer; try again",
+            )
+            .retry_after(RETRY)
+            .because(cause),
             other => Self::internal(chain(&other)),
         }
     }

@@ -8,7 +8,9 @@ use tokio::runtime::Handle;
 use crate::{
     auth::gate::gate,
     home::at_home,
-    manners::{compression::spare_short, conditional::conditional, cors::cors, idempotency::idempotent},
+    manners::{
+        compression::spare_short, conditional::conditional, cors::cors, idempotency::idempotent, intake::intake,
+    },
     observe::observe,
     routes,
     state::ApiState,
@@ -38,6 +40,7 @@ pub async fn serve(
             .wrap(middleware::from_fn(idempotent))
             .wrap(middleware::from_fn(at_home))
             .wrap(middleware::from_fn(conditional))
+            .wrap(middleware::from_fn(intake))
             .wrap(middleware::from_fn(gate))
             .wrap(middleware::from_fn(spare_short))
             .wrap(middleware::Compress::default())

@@ -13,6 +13,8 @@ use crate::{
         token::{Grant, TokenError, TokenSigner},
     },
     door::Door,
+    manners::intake::{Intake, IntakeBounds},
+    watch::{Unwatched, Watch},
 };
 
 /// Secrets hashed at a time.
@@ -74,8 +76,11 @@ pub struct ApiState {
     /// Origins of web pages that may call the API from a browser; `*` for all.
     pub allowed_origins: Vec<String>,
     pub(crate) door: Arc<Door>,
+    /// Who counts and traces the requests.
+    pub watch: Arc<dyn Watch>,
     pub(crate) throttle: Throttle,
     pub(crate) hashing: Semaphore,
+    pub(crate) intake: Intake,
 }
 
 impl fmt::Debug for ApiState {
@@ -139,9 +144,16 @@ impl ApiState {
             idempotency_ttl: Duration::from_secs(86_400),
             limits: ApiLimits::default(),
             allowed_origins: Vec::new(),
+            watch: Arc::new(Unwatched),
             throttle: Throttle::default(),
             hashing: Semaphore::new(MOST_HASHES),
+            intake: Intake::new(IntakeBounds::default()),
         }
+    }
+
+    /// Lets in no more telemetry than this.
+    pub fn bound_intake(&mut self, bounds: IntakeBounds) {
+        self.intake = Intake::new(bounds);
     }
 
     /// A token, without asking for a secret: for the token endpoint once it has, and for an operator at the machine.

@@ -34,6 +34,19 @@ impl Lane {
             Self::Bulk => "bulk",
         }
     }
+
+    /// Where a batch belongs that came by itself, and not from a backfill: a large upload holds up nobody's live data.
+    pub const fn of(urgent: bool, samples: usize, bytes: usize) -> Self {
+        const LIVE_SAMPLES: usize = 5_000;
+        const LIVE_BYTES: usize = 512 << 10;
+        if urgent {
+            Self::Urgent
+        } else if samples > LIVE_SAMPLES || bytes > LIVE_BYTES {
+            Self::Bulk
+        } else {
+            Self::Live
+        }
+    }
 }
 
 /// How a message came in.
@@ -57,6 +70,16 @@ pub enum ContentType {
     /// One batch by `proto/telemetry.proto`.
     #[serde(rename = "application/x-protobuf")]
     Protobuf,
+}
+
+impl ContentType {
+    /// As HTTP names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,31 +145,41 @@ impl Envelope {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
-            return Err(EnvelopeError::Magic(bytes.to_vec()));
-        };
-        if magic != MAGIC {
-            return Err(EnvelopeError::Magic(magic.to_vec()));
-        }
-        let Some((length, rest)) = rest.split_first_chunk::<4>() else {
-            return Err(EnvelopeError::Truncated {
-                got: bytes.len(),
-                wanted: 8,
-            });
-        };
-        let length = u32::from_be_bytes(*length) as usize;
-        if rest.len() < length {
-            return Err(EnvelopeError::Truncated {
-                got: bytes.len(),
-                wanted: 8 + length,
-            });
-        }
-        let (header, payload) = rest.split_at(length);
+        let (header, payload) = split(bytes)?;
         Ok(Self {
             header: serde_json::from_slice(header)?,
             payload: payload.to_vec(),
         })
     }
+
+    /// The header alone, for who has no need of the payload.
+    pub fn header_of(bytes: &[u8]) -> Result<Header, EnvelopeError> {
+        Ok(serde_json::from_slice(split(bytes)?.0)?)
+    }
+}
+
+/// The bytes of the header and of the payload.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EnvelopeError> {
+    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
+        return Err(EnvelopeError::Magic(bytes.to_vec()));
+    };
+    if magic != MAGIC {
+        return Err(EnvelopeError::Magic(magic.to_vec()));
+    }
+    let Some((length, rest)) = rest.split_first_chunk::<4>() else {
+        return Err(EnvelopeError::Truncated {
+            got: bytes.len(),
+            wanted: 8,
+        });
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if rest.len() < length {
+        return Err(EnvelopeError::Truncated {
+            got: bytes.len(),
+            wanted: 8 + length,
+        });
+    }
+    Ok(rest.split_at(length))
 }
 
 impl Header {
@@ -164,10 +197,70 @@ impl Header {
     }
 }
 
+/// What an encoded envelope weighs in memory, bytes: its own length, or what its payload says it holds once inflated. Looks
+/// at a few bytes only; a payload that lies is stopped by the bounds of decoding.
+pub fn weight(bytes: &[u8]) -> usize {
+    const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+    /// Of text such as telemetry, where the frame does not say.
+    const USUAL_RATIO: usize = 12;
+    /// What decoding goes up to.
+    const MOST: usize = 16 << 20;
+    let header = bytes
+        .get(4..8)
+        .and_then(|length| length.try_into().ok())
+        .map(u32::from_be_bytes);
+    let payload = header
+        .and_then(|length| bytes.get(8 + length as usize..))
+        .unwrap_or_default();
+    let inflated = match payload.last_chunk::<4>() {
+        // RFC 1952: a member ends with its length before compression, modulo 2³².
+        Some(length) if payload.starts_with(GZIP) => u32::from_le_bytes(*length) as usize,
+        Some(_) if payload.starts_with(ZSTD) => payload.len().saturating_mul(USUAL_RATIO),
+        _ => 0,
+    };
+    bytes.len().max(inflated.min(MOST))
+}
+
 /// SHA-256 of the key, first eight bytes, modulo the number of partitions: the same in every process and release.
 pub fn partition_of(key: &str, partitions: u16) -> u16 {
     let digest = Sha256::digest(key.as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     (u64::from_be_bytes(first) % u64::from(partitions.max(1))) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An envelope with an empty header.
+    fn enveloped(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = b"ODO1\0\0\0\x02{}".to_vec();
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    #[test]
+    fn a_compressed_payload_weighs_what_it_holds() {
+        assert_eq!(weight(&enveloped(b"{\"schema\":1}")), 22);
+        let mut gzip = vec![0x1f, 0x8b, 0x08, 0, 0, 0];
+        gzip.extend_from_slice(&1_000_000_u32.to_le_bytes());
+        assert_eq!(weight(&enveloped(&gzip)), 1_000_000);
+        let liar = [&[0x1f, 0x8b, 0x08][..], &u32::MAX.to_le_bytes()].concat();
+        assert_eq!(weight(&enveloped(&liar)), 16 << 20);
+        let zstd = [&[0x28, 0xb5, 0x2f, 0xfd][..], &[0; 96]].concat();
+        assert_eq!(weight(&enveloped(&zstd)), 1_200);
+        for broken in [&b""[..], b"ODO1", b"ODO1\xff\xff\xff\xff", b"\x1f\x8b\x08"] {
+            assert_eq!(weight(broken), broken.len());
+        }
+    }
+
+    #[test]
+    fn a_large_upload_goes_by_the_bulk_lane_unless_it_is_urgent() {
+        assert_eq!(Lane::of(false, 5_000, 1_000), Lane::Live);
+        assert_eq!(Lane::of(false, 5_001, 1_000), Lane::Bulk);
+        assert_eq!(Lane::of(false, 10, (512 << 10) + 1), Lane::Bulk);
+        assert_eq!(Lane::of(true, 100_000, 8 << 20), Lane::Urgent);
+    }
 }

@@ -83,6 +83,7 @@ ids! {
     CorrectionId,
     DeadLetterId,
     WorkerId,
+    PublisherId,
 }
 
 /// Where new ids come from. The composition root gives UUIDv7; tests give a sequence.

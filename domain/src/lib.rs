@@ -19,6 +19,7 @@ pub mod mileage;
 pub mod money;
 pub mod outcome;
 pub mod policy;
+pub mod pressure;
 pub mod protobuf;
 pub mod queue;
 pub mod rating;

@@ -54,12 +54,22 @@ impl Default for AcceptSettings {
     }
 }
 
+/// How long data is kept.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// How long raw data stays in the database after it was recorded, days; `None` for as long as the tenant is one. Where there
+    /// is a lake it stays there. As long as data may be late it stays in any case: late data is merged with what is there.
+    pub raw_days: Option<u32>,
+}
+
 /// A tenant's settings. Every field has a default; unknown fields are errors.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantSettings {
     pub trip: TripSettings,
     pub accept: AcceptSettings,
+    pub retention: RetentionSettings,
 }
 
 /// A setting that cannot be used: which, what was wanted and what was given.
@@ -101,7 +111,14 @@ impl TenantSettings {
             });
         }
         within("accept.clock_skew_s", Some(self.accept.clock_skew_s), 0, 86_400)?;
-        within("accept.lateness_days", Some(self.accept.lateness_days), 1, 3_660)
+        within("accept.lateness_days", Some(self.accept.lateness_days), 1, 3_660)?;
+        within("retention.raw_days", self.retention.raw_days, 1, 3_660)
+    }
+
+    /// How long raw data stays in the database; `None` for ever.
+    pub fn raw_kept(&self) -> Option<TimeDelta> {
+        let days = self.retention.raw_days?.max(self.accept.lateness_days);
+        Some(TimeDelta::days(i64::from(days)))
     }
 
     /// As a person writes them: JSON, every value within its bounds. The error names the field.
@@ -137,6 +154,9 @@ mod tests {
         assert_eq!(TenantSettings::default().check(), Ok(()));
         let parsed = TenantSettings::parse(r#"{"trip":{"rest_s":null,"gap_s":180}}"#).unwrap();
         assert_eq!((parsed.trip.rest_s, parsed.trip.gap_s), (None, 180));
+        assert_eq!(parsed.raw_kept(), None);
+        let short = TenantSettings::parse(r#"{"retention":{"raw_days":30}}"#).unwrap();
+        assert_eq!(short.raw_kept(), Some(TimeDelta::days(400)));
     }
 
     #[test]
@@ -153,6 +173,7 @@ mod tests {
                 "accept.clock_skew_s",
                 "got 100000",
             ),
+            (r#"{"retention":{"raw_days":0}}"#, "retention.raw_days", "got 0"),
             (r#"{"trip":{"colour":1}}"#, "trip.colour", "unknown field"),
         ] {
             let told = TenantSettings::parse(json).unwrap_err();

@@ -11,6 +11,7 @@ mod consumer;
 mod inbox;
 mod intake;
 mod link;
+mod probe;
 mod publisher;
 mod topology;
 
@@ -26,15 +27,24 @@ use std::{
 use async_trait::async_trait;
 use odograph_domain::{
     envelope::{Envelope, Lane},
-    queue::{Consumer, Publisher, Queue, QueueError},
+    pressure::Pressure,
+    queue::{Consumer, Generation, Portion, Publisher, Queue, QueueError, Waiting},
 };
 
 pub use self::intake::{Arrived, IntakeConsumer, IntakeReceipt};
-use self::{consumer::RabbitConsumer, link::Link, publisher::Publishing, topology::Topology};
+use self::{
+    consumer::RabbitConsumer,
+    link::Link,
+    publisher::Publishing,
+    topology::{Chosen, Topology},
+};
 
 /// For the broker to answer a request on a live connection. Every request is bounded: one that is under way while its
 /// connection ends may never be answered at all.
 const ANSWER: Duration = Duration::from_secs(10);
+/// As [`ANSWER`], for what has to do with every queue of a generation: so much more for each partition. Quorum queues are made
+/// and deleted one after the other, and a busy broker takes its time over each.
+const ANSWER_BY_PARTITION: Duration = Duration::from_millis(500);
 /// How long a readiness check waits for a lost broker.
 const PING: Duration = Duration::from_secs(2);
 /// How long a caller waits for a lost broker before it is told.
@@ -50,8 +60,15 @@ pub struct RabbitOptions {
     /// Queues of another number of partitions are other queues: a change of `partitions` needs the next generation.
     pub generation: u32,
     pub partitions: u16,
-    /// How many unacknowledged messages a lane hands to a consumer ahead of its asking.
+    /// How many unacknowledged messages the live lane hands to a consumer ahead of its asking.
     pub prefetch: u16,
+    /// The same of the urgent and of the bulk lane, whose messages are as large as there are any: the broker knows no bound in
+    /// bytes.
+    pub bulk_prefetch: u16,
+    /// What a consumer gives at a time.
+    pub portion: Portion,
+    /// Messages that may wait in a lane before those who publish are told to slow down; 0 for no bound.
+    pub max_ready: u64,
     /// Whether there are intake queues too, for senders that log in to the broker themselves.
     pub intake: bool,
 }
@@ -68,7 +85,27 @@ impl RabbitOptions {
             generation: 1,
             partitions: 8,
             prefetch: 256,
+            bulk_prefetch: 32,
+            portion: Portion::default(),
+            max_ready: 0,
             intake: false,
+        }
+    }
+
+    /// The same, of another generation.
+    #[must_use]
+    pub fn of(&self, generation: Generation) -> Self {
+        Self {
+            generation: generation.number,
+            partitions: generation.partitions,
+            ..self.clone()
+        }
+    }
+
+    fn numbered(&self) -> Generation {
+        Generation {
+            number: self.generation,
+            partitions: self.partitions,
         }
     }
 
@@ -100,7 +137,7 @@ impl RabbitOptions {
                 "a queue has at least one partition, 0 were asked for".to_owned(),
             ));
         }
-        if self.prefetch == 0 {
+        if self.prefetch == 0 || self.bulk_prefetch == 0 {
             return Err(QueueError::Misused(
                 "a prefetch of 0 means no bound at all; give at least 1".to_owned(),
             ));
@@ -129,8 +166,9 @@ pub struct RabbitQueue {
 /// What consumers and publishers share.
 struct Shared {
     options: RabbitOptions,
-    topology: Arc<Topology>,
     publishing: Publishing,
+    consumed: Arc<Chosen>,
+    pressure: Pressure,
     /// Connected when the first partition is taken up: what only publishes needs no second connection.
     consuming: Link,
     held: Held,
@@ -144,14 +182,17 @@ impl RabbitQueue {
     pub async fn connect(options: RabbitOptions) -> Result<Self, QueueError> {
         options.check()?;
         let topology = Arc::new(Topology::new(&options));
-        let publish_link = Link::new(&options, "publish", Arc::clone(&topology))?;
-        let consuming = Link::new(&options, "consume", Arc::clone(&topology))?;
+        let published = Arc::new(Chosen::new(Arc::clone(&topology)));
+        let consumed = Arc::new(Chosen::new(topology));
+        let publish_link = Link::new(&options, "publish", Arc::clone(&published))?;
+        let consuming = Link::new(&options, "consume", Arc::clone(&consumed))?;
         publish_link.connection(Instant::now()).await?;
         Ok(Self {
             shared: Arc::new(Shared {
-                publishing: Publishing::new(publish_link, Arc::clone(&topology)),
+                publishing: Publishing::new(publish_link, published),
                 consuming,
-                topology,
+                consumed,
+                pressure: Pressure::new(options.max_ready),
                 options,
                 held: Held::default(),
                 epochs: AtomicU32::new(1),
@@ -165,11 +206,12 @@ impl RabbitQueue {
         self.shared.consuming.close().await;
     }
 
-    /// Deletes the exchange and every queue of this generation with all that waits in them: for who made them for a
-    /// while only, such as a benchmark.
+    /// Deletes the exchange and every queue of the generation that is published to, with all that waits in them: for who made
+    /// them for a while only, such as a benchmark.
     pub async fn delete(&self) -> Result<(), QueueError> {
         let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
-        answered("deleting the queues", self.shared.topology.delete(&connection)).await
+        let topology = self.shared.publishing.topology();
+        answered_within(topology.patience(), "deleting the queues", topology.delete(&connection)).await
     }
 
     pub fn options(&self) -> &RabbitOptions {
@@ -196,21 +238,50 @@ impl Publisher for RabbitQueue {
     }
 
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
+        if self.shared.pressure.is_due(Instant::now()) {
+            let shared = Arc::clone(&self.shared);
+            // Beside the publishing, which goes by the last look meanwhile.
+            tokio::spawn(async move {
+                if let Err(error) = shared.look_at_lanes().await {
+                    tracing::debug!(%error, "how full the lanes are could not be seen");
+                }
+            });
+        }
+        self.shared
+            .pressure
+            .admit(envelopes.iter().map(|envelope| envelope.header.lane))?;
         self.shared.publishing.publish(envelopes).await
+    }
+}
+
+impl Shared {
+    async fn connection(&self) -> Result<Arc<lapin::Connection>, QueueError> {
+        self.publishing.connection(Instant::now() + PATIENCE).await
+    }
+
+    async fn look_at_lanes(&self) -> Result<(), QueueError> {
+        let connection = self.connection().await?;
+        let topology = self.publishing.topology();
+        for lane in Lane::ALL {
+            let waiting = answered("counting messages", topology.waiting_in(&connection, lane)).await?;
+            self.pressure.seen(lane, waiting);
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Queue for RabbitQueue {
     fn partitions(&self) -> u16 {
-        self.shared.options.partitions
+        self.shared.consumed.get().partitions()
     }
 
     async fn consume(&self, partition: u16) -> Result<Box<dyn Consumer>, QueueError> {
-        if partition >= self.shared.options.partitions {
+        let partitions = self.partitions();
+        if partition >= partitions {
             return Err(QueueError::Misused(format!(
                 "partitions are numbered 0 to {}, got {partition}",
-                self.shared.options.partitions - 1
+                partitions - 1
             )));
         }
         let consumer = RabbitConsumer::open(Arc::clone(&self.shared), partition, Instant::now() + PATIENCE).await?;
@@ -221,9 +292,81 @@ impl Queue for RabbitQueue {
     /// processes hold, and a message on its way between the two is in neither count: a figure to watch, and exact only
     /// when nothing is being consumed.
     async fn depth(&self) -> Result<u64, QueueError> {
-        let connection = self.shared.publishing.connection(Instant::now() + PATIENCE).await?;
-        let waiting = answered("counting messages", self.shared.topology.waiting(&connection)).await?;
+        let connection = self.shared.connection().await?;
+        let (published, consumed) = (self.shared.publishing.topology(), self.shared.consumed.get());
+        let mut waiting = answered("counting messages", published.waiting(&connection)).await?;
+        if published.generation() != consumed.generation() {
+            waiting += answered("counting messages", consumed.waiting(&connection)).await?;
+        }
         Ok(waiting + self.shared.held.total())
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, QueueError> {
+        let connection = self.shared.connection().await?;
+        let (published, consumed) = (self.shared.publishing.topology(), self.shared.consumed.get());
+        let mut waiting = answered("counting messages", consumed.waiting_by_queue(&connection)).await?;
+        // Who only publishes has not heard which generation is consumed: of one that is gone nothing waits.
+        if published.generation() != consumed.generation() {
+            for more in answered("counting messages", published.waiting_by_queue(&connection)).await? {
+                let same = |one: &&mut Waiting| (one.partition, one.lane) == (more.partition, more.lane);
+                match waiting.iter_mut().find(same) {
+                    Some(one) => one.messages += more.messages,
+                    None => waiting.push(more),
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    async fn publish_to(&self, generation: Generation) -> Result<(), QueueError> {
+        let options = self.shared.options.of(generation);
+        options.check()?;
+        self.shared.publishing.go_over_to(Topology::new(&options)).await
+    }
+
+    async fn consume_from(&self, generation: Generation, superseded: bool) -> Result<(), QueueError> {
+        let mut topology = Topology::new(&self.shared.options.of(generation));
+        if superseded {
+            topology = topology.superseded();
+        } else {
+            // The connection may be there already, and then declares nothing by itself.
+            let connection = self.shared.connection().await?;
+            let declaring = topology.declare(&connection);
+            answered_within(topology.patience(), "declaring the queues", declaring).await?;
+        }
+        self.shared.consumed.set(Arc::new(topology));
+        Ok(())
+    }
+
+    async fn has_waiting(&self, partition: u16) -> Result<bool, QueueError> {
+        let connection = self.shared.connection().await?;
+        let topology = self.shared.consumed.get();
+        let waiting = topology.waiting_of(&connection, partition);
+        Ok(answered("counting messages", waiting).await? > 0)
+    }
+
+    async fn seal(&self, generation: Generation) -> Result<(), QueueError> {
+        let connection = self.shared.connection().await?;
+        let topology = Topology::new(&self.shared.options.of(generation));
+        answered("deleting an exchange", topology.seal(&connection)).await
+    }
+
+    async fn is_drained(&self, generation: Generation) -> Result<bool, QueueError> {
+        let connection = self.shared.connection().await?;
+        let topology = Topology::new(&self.shared.options.of(generation));
+        let looking = topology.is_drained(&connection);
+        answered_within(topology.patience(), "looking whether the queues are empty", looking).await
+    }
+
+    async fn remove(&self, generation: Generation) -> Result<(), QueueError> {
+        let connection = self.shared.connection().await?;
+        // The intake is of no generation: what senders have put there is still to be passed on.
+        let options = RabbitOptions {
+            intake: false,
+            ..self.shared.options.of(generation)
+        };
+        let topology = Topology::new(&options);
+        answered_within(topology.patience(), "deleting the queues", topology.delete(&connection)).await
     }
 }
 

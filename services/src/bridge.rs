@@ -18,7 +18,7 @@ mod sender;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use odograph_domain::queue::QueueError;
+use odograph_domain::{envelope::Source, queue::QueueError};
 use odograph_ingest::{
     decode::DecodeLimits,
     intake, minimise,
@@ -33,7 +33,10 @@ use self::{
     message::{Message, Way, encoding_of},
     sender::Known,
 };
-use crate::root::Parts;
+use crate::{
+    meter::{Bridged, Ended},
+    root::Parts,
+};
 
 /// Messages passed on with one round of look-ups and confirms.
 const TOGETHER: usize = 500;
@@ -158,12 +161,26 @@ impl Bridge {
         }
         debug!(messages = onwards.len(), refused = refused.len(), "passing intake on");
         self.parts.publisher.publish(&onwards).await?;
+        let counts = &self.parts.meter.counts;
+        for source in [Source::Amqp, Source::Mqtt] {
+            let messages = onwards.iter().filter(|envelope| envelope.header.source == source);
+            counts.bridged(source, Bridged::PassedOn, messages.count());
+        }
         for (envelope, refusal) in refused {
+            let source = envelope.header.source;
             let judged = intake::refuse(&envelope.header, refusal, &envelope.payload, None);
             let store = self.parts.store.tenant(envelope.header.tenant);
+            let (mut ended, mut first) = (Ended::default(), false);
             for letter in &judged.dead_letters {
-                store.put_refused(letter, &judged.tally).await?;
+                first |= store.put_refused(letter, &judged.tally).await?;
             }
+            if first {
+                ended.add(source, &judged);
+            } else {
+                ended.redelivered(source, judged.part);
+            }
+            counts.add(&ended);
+            counts.bridged(source, Bridged::Refused, 1);
         }
         Ok(())
     }
@@ -174,6 +191,9 @@ impl Bridge {
             let kept = minimise::scrub(&one.bytes, encoding_of(one), &|_| false);
             let reason = format!("{}: {reason}", one.source_name());
             self.parts.store.worker().quarantine(&kept, &reason).await?;
+            let counts = &self.parts.meter.counts;
+            counts.quarantined.inc();
+            counts.bridged(one.source, Bridged::Quarantined, 1);
         }
         Ok(())
     }

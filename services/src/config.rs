@@ -25,7 +25,10 @@ pub struct Config {
     pub keys: Keys,
     pub api: Api,
     pub worker: Worker,
+    pub lake: Lake,
     pub log: Log,
+    pub metrics: Metrics,
+    pub tracing: Tracing,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +52,8 @@ pub struct Queue {
     pub partitions: u16,
     pub generation: u32,
     pub prefetch: u16,
+    pub bulk_prefetch: u16,
+    pub max_ready: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -80,7 +85,19 @@ pub struct Api {
     pub token_ttl_s: u32,
     pub idempotency_ttl_s: u32,
     pub body_bytes: usize,
+    pub intake_at_once: usize,
+    pub intake_bytes: usize,
+    pub rate: Rate,
     pub cors: Cors,
+}
+
+/// What one tenant may send to one process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub requests_per_s: u32,
+    pub bytes_per_s: u32,
+    pub burst_s: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -93,10 +110,20 @@ pub struct Cors {
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     pub batch_messages: usize,
+    pub batch_bytes: usize,
+    pub bulk_bytes: usize,
     pub batch_wait_ms: u64,
     pub lease_s: u32,
     pub derive_every_ms: u64,
     pub derive_at_once: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lake {
+    pub url: String,
+    pub every_s: u64,
+    pub file_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -111,6 +138,37 @@ pub enum LogFormat {
 pub struct Log {
     pub format: LogFormat,
     pub filter: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub bind: String,
+    pub sample_s: u32,
+}
+
+impl Metrics {
+    /// Where to serve them; `None` where they are off.
+    pub fn address(&self) -> Result<Option<SocketAddr>> {
+        if self.bind.is_empty() {
+            return Ok(None);
+        }
+        let address = self.bind.parse().ok();
+        let address = address.with_context(|| {
+            format!(
+                "metrics.bind: wanted an address with its port such as 127.0.0.1:9464, or nothing, got {:?}",
+                self.bind
+            )
+        })?;
+        Ok(Some(address))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracing {
+    pub otlp_endpoint: String,
+    pub sample_ratio: f64,
 }
 
 // Addresses of queues carry passwords, and keys are keys: neither is ever printed.
@@ -174,7 +232,35 @@ impl Config {
             self.database.max_connections > 0,
             "database.max_connections must be at least 1"
         );
+        let place = ["file:///", "s3://"]
+            .iter()
+            .any(|scheme| self.lake.url.starts_with(scheme));
+        ensure!(
+            self.lake.url.is_empty() || place,
+            "lake.url must be file:///folder or s3://bucket/prefix, got {:?}",
+            self.lake.url
+        );
+        ensure!(self.lake.every_s >= 10, "lake.every_s must be at least 10");
+        ensure!(
+            (1_048_576..=1_073_741_824).contains(&self.lake.file_bytes),
+            "lake.file_bytes must be between 1048576 (1 MiB) and 1073741824 (1 GiB)"
+        );
         ensure!(self.queue.prefetch > 0, "queue.prefetch must be at least 1");
+        ensure!(self.queue.bulk_prefetch > 0, "queue.bulk_prefetch must be at least 1");
+        ensure!(self.queue.generation > 0, "queue.generation must be at least 1");
+        ensure!(self.queue.partitions <= 1024, "queue.partitions must be at most 1024");
+        ensure!(self.worker.batch_bytes > 0, "worker.batch_bytes must be at least 1");
+        ensure!(self.worker.bulk_bytes > 0, "worker.bulk_bytes must be at least 1");
+        ensure!(self.api.intake_at_once > 0, "api.intake_at_once must be at least 1");
+        ensure!(
+            self.api.intake_bytes >= self.api.body_bytes,
+            "api.intake_bytes must be at least api.body_bytes: one body has to fit in"
+        );
+        let rate = &self.api.rate;
+        ensure!(
+            rate.requests_per_s > 0 && rate.bytes_per_s > 0 && rate.burst_s > 0,
+            "api.rate: wanted requests_per_s, bytes_per_s and burst_s of at least 1"
+        );
         ensure!(!self.queue.prefix.is_empty(), "queue.prefix must not be empty");
         let amqp = ["amqp://", "amqps://"]
             .iter()
@@ -197,6 +283,21 @@ impl Config {
             "api.idempotency_ttl_s must be between 60 and 2678400 (31 days)"
         );
         ensure!(self.api.body_bytes >= 1024, "api.body_bytes must be at least 1024");
+        self.metrics.address()?;
+        ensure!(
+            (1..=3600).contains(&self.metrics.sample_s),
+            "metrics.sample_s must be between 1 and 3600"
+        );
+        let collector = &self.tracing.otlp_endpoint;
+        ensure!(
+            collector.is_empty() || collector.starts_with("http://"),
+            "tracing.otlp_endpoint: wanted http:// and the host and port of a collector near by, or nothing; TLS to a distant \
+             one is the collector's"
+        );
+        ensure!(
+            (0.0..=1.0).contains(&self.tracing.sample_ratio),
+            "tracing.sample_ratio must be between 0 and 1"
+        );
         for origin in &self.api.cors.allowed_origins {
             ensure!(
                 is_origin(origin),
@@ -296,5 +397,14 @@ mod tests {
         let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
         assert!(error.contains("https://portal.example.com"), "{error}");
         assert!(Config::load(Some(Path::new("/nonexistent.toml"))).is_err());
+        for (wrong, named) in [
+            ("[metrics]\nbind = \"9464\"\n", "127.0.0.1:9464"),
+            ("[tracing]\notlp_endpoint = \"https://a.example\"\n", "http://"),
+            ("[tracing]\nsample_ratio = 2.0\n", "between 0 and 1"),
+        ] {
+            std::fs::write(&file, wrong).unwrap();
+            let error = format!("{:#}", Config::load(Some(&file)).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

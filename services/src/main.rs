@@ -1,10 +1,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use odograph::cli::Cli;
+use odograph::{cli::Cli, tls};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tls::install();
     match Cli::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {

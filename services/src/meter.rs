@@ -1,10 +1,28 @@
-//! How long the parts of the work take: counters that cost a few additions a micro-batch, read by `odograph bench`.
+//! How long the parts of the work take, and what comes of it: counters that cost a few additions a micro-batch. They have two
+//! readers: `odograph bench` prints them, and `/metrics` shows them to Prometheus ([`crate::metrics`]).
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use odograph_domain::{
+    envelope::{Header, Lane},
+    time::EventTime,
 };
+use prometheus_client::metrics::family::Family;
+use tracing::Span;
+
+use self::counts::StepLabel;
+pub(crate) use self::counts::{LaneLabel, reason_name};
+pub use self::{
+    counts::{Bridged, Counts, Ended},
+    histogram::{Buckets, Histogram},
+    lag::{Lag, Lags},
+};
+use crate::traces;
+
+mod counts;
+mod histogram;
+mod lag;
 
 /// A part of the work that is measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +59,25 @@ impl Step {
         Self::Close,
     ];
 
+    /// As metrics and traces name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Begin => "begin",
+            Self::Judge => "judge",
+            Self::Settle => "settle",
+            Self::Write => "write",
+            Self::Commit => "commit",
+            Self::Claim => "derive_claim",
+            Self::Rebuild => "derive_rebuild",
+            Self::Features => "derive_features",
+            Self::Replace => "derive_replace",
+            Self::Charge => "derive_charge",
+            Self::Compact => "derive_compact",
+            Self::Close => "derive_commit",
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "ingest: open and decode",
@@ -60,33 +97,103 @@ impl Step {
     }
 }
 
-/// Time spent by step, sizes of micro-batches, time from arrival to commit.
-#[derive(Debug, Default)]
+/// What this process did, and how long it took.
+#[derive(Debug)]
 pub struct Meter {
-    nanos: [AtomicU64; Step::ALL.len()],
-    times: [AtomicU64; Step::ALL.len()],
+    /// By the place of the step in [`Step::ALL`]; the family holds the same.
+    steps: [Buckets; Step::ALL.len()],
+    pub(crate) step_seconds: Family<StepLabel, Buckets>,
     /// Messages.
     pub batch_sizes: Histogram,
+    pub(crate) batch_messages: Buckets,
     /// From the arrival of a message to the commit that holds it, in microseconds.
     pub commit_us: Histogram,
+    /// The same, of each lane.
+    lane_us: [Histogram; Lane::ALL.len()],
+    /// The same by lane, and from the time of a message's last sample.
+    arrival: [Buckets; Lane::ALL.len()],
+    event: [Buckets; Lane::ALL.len()],
+    pub(crate) arrival_seconds: Family<LaneLabel, Buckets, fn() -> Buckets>,
+    pub(crate) event_seconds: Family<LaneLabel, Buckets, fn() -> Buckets>,
+    pub lag: Lag,
+    pub counts: Counts,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        let step_seconds: Family<StepLabel, Buckets> = Family::default();
+        let steps = Step::ALL.map(|step| step_seconds.get_or_create_owned(&StepLabel { step: step.label() }));
+        let by_lane = || Family::<LaneLabel, Buckets, fn() -> Buckets>::new_with_constructor(Buckets::of_waits);
+        let of = |family: &Family<LaneLabel, Buckets, fn() -> Buckets>| {
+            Lane::ALL.map(|lane| family.get_or_create_owned(&LaneLabel { lane: lane.as_str() }))
+        };
+        let (arrival_seconds, event_seconds) = (by_lane(), by_lane());
+        let counts = Counts::default();
+        counts.begin();
+        Self {
+            steps,
+            step_seconds,
+            batch_sizes: Histogram::default(),
+            batch_messages: Buckets::of_sizes(),
+            commit_us: Histogram::default(),
+            lane_us: Default::default(),
+            arrival: of(&arrival_seconds),
+            event: of(&event_seconds),
+            arrival_seconds,
+            event_seconds,
+            lag: Lag::default(),
+            counts,
+        }
+    }
 }
 
 impl Meter {
-    /// Measures until the guard is dropped.
+    /// From the arrival of a lane's messages to their commits, in microseconds.
+    pub fn lane(&self, lane: Lane) -> &Histogram {
+        match lane {
+            Lane::Urgent => &self.lane_us[0],
+            Lane::Live => &self.lane_us[1],
+            Lane::Bulk => &self.lane_us[2],
+        }
+    }
+
+    /// Measures until the guard is dropped; where traces are on, a span as well.
     pub fn step(&self, step: Step) -> Running<'_> {
         Running {
-            meter: self,
-            step,
+            spent: &self.steps[step as usize],
             since: Instant::now(),
+            _span: tracing::info_span!(target: traces::TARGET, "step", otel.name = step.label()),
         }
     }
 
     /// How often the step ran, and how long in all.
     pub fn spent(&self, step: Step) -> (u64, Duration) {
-        (
-            self.times[step as usize].load(Ordering::Relaxed),
-            Duration::from_nanos(self.nanos[step as usize].load(Ordering::Relaxed)),
-        )
+        let spent = &self.steps[step as usize];
+        (spent.count(), Duration::from_nanos(spent.sum()))
+    }
+
+    /// A micro-batch of a partition has been committed: its messages, each with the time of its last sample, and how they
+    /// ended.
+    pub fn committed<'a>(
+        &self,
+        partition: u16,
+        messages: impl ExactSizeIterator<Item = (&'a Header, Option<EventTime>)>,
+        ended: &Ended,
+        now: DateTime<Utc>,
+    ) {
+        let since = |at: DateTime<Utc>| {
+            let nanos = (now - at).num_nanoseconds().unwrap_or(i64::MAX);
+            u64::try_from(nanos).unwrap_or(0)
+        };
+        self.batch_messages.add(messages.len() as u64);
+        let messages = messages.inspect(|(header, last)| {
+            self.arrival[header.lane as usize].add(since(header.received_at.utc()));
+            if let Some(last) = last {
+                self.event[header.lane as usize].add(since(last.utc()));
+            }
+        });
+        self.lag.committed(partition, messages, now);
+        self.counts.add(ended);
     }
 }
 
@@ -94,120 +201,13 @@ impl Meter {
 #[derive(Debug)]
 #[must_use = "it measures until it is dropped"]
 pub struct Running<'a> {
-    meter: &'a Meter,
-    step: Step,
+    spent: &'a Buckets,
     since: Instant,
+    _span: Span,
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.meter.nanos[self.step as usize].fetch_add(nanos, Ordering::Relaxed);
-        self.meter.times[self.step as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Values below this have a bucket of their own; above, each doubling has half as many: 1.6 % at most between neighbours.
-const FINE: u64 = 128;
-const HALF: u64 = FINE / 2;
-const BUCKETS: usize = (FINE + HALF * 57) as usize;
-
-/// Counts of whole numbers, exact when small and within 1.6 % above.
-pub struct Histogram(Box<[AtomicU64]>);
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
-    }
-}
-
-impl fmt::Debug for Histogram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Histogram")
-            .field("count", &self.count())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Histogram {
-    pub fn add(&self, value: u64) {
-        self.add_times(value, 1);
-    }
-
-    pub fn add_times(&self, value: u64, times: u64) {
-        self.0[bucket(value)].fetch_add(times, Ordering::Relaxed);
-    }
-
-    pub fn count(&self) -> u64 {
-        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The value that this share of all does not exceed (the upper end of its bucket); 0 where there is none.
-    pub fn quantile(&self, share: f64) -> u64 {
-        let wanted = ((self.count() as f64 * share).ceil() as u64).max(1);
-        let mut seen = 0;
-        for (place, count) in self.0.iter().enumerate() {
-            seen += count.load(Ordering::Relaxed);
-            if seen >= wanted {
-                return upper(place as u64);
-            }
-        }
-        0
-    }
-
-    pub fn max(&self) -> u64 {
-        self.quantile(1.0)
-    }
-}
-
-fn bucket(value: u64) -> usize {
-    if value < FINE {
-        return value as usize;
-    }
-    // How far to shift until the value has seven bits, the first of which is set.
-    let shift = u64::from(57 - value.leading_zeros());
-    (FINE + (shift - 1) * HALF + ((value >> shift) - HALF)) as usize
-}
-
-fn upper(bucket: u64) -> u64 {
-    if bucket < FINE {
-        return bucket;
-    }
-    let shift = (bucket - FINE) / HALF + 1;
-    let first = HALF + (bucket - FINE) % HALF;
-    (first << shift) + ((1 << shift) - 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_holds_its_own_values() {
-        let mut before = 0;
-        for value in (0..100_000).chain([1 << 20, (1 << 40) + 12345, u64::MAX / 3, u64::MAX]) {
-            let place = bucket(value);
-            assert!(place < BUCKETS, "{value}");
-            assert!(place >= before, "{value}");
-            before = place;
-            let most = upper(place as u64);
-            assert!(
-                value <= most && (most - value) as f64 <= value as f64 / 63.0,
-                "{value} {most}"
-            );
-        }
-    }
-
-    #[test]
-    fn quantiles() {
-        let histogram = Histogram::default();
-        assert_eq!(histogram.quantile(0.5), 0);
-        (1..=100).for_each(|value| histogram.add(value));
-        assert_eq!(
-            [0.0, 0.5, 0.99, 1.0].map(|share| histogram.quantile(share)),
-            [1, 50, 99, 100]
-        );
-        histogram.add_times(1_000_000, 900);
-        assert!((1_000_000..1_016_000).contains(&histogram.quantile(0.5)));
+        self.spent.took(self.since.elapsed());
     }
 }

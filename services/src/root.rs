@@ -4,21 +4,31 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use odograph_api::{ApiParts, ApiState, BrokerAuth, BrokerNames, Randomness, RandomnessError, TokenSigner};
+use odograph_api::{
+    ApiParts, ApiState, BrokerAuth, BrokerNames, IntakeBounds, Randomness, RandomnessError, TokenSigner,
+};
 use odograph_domain::{
     clock::Clock,
-    id::{IdSource, TenantId},
-    queue::{Publisher, Queue},
+    envelope::Envelope,
+    id::{IdSource, PublisherId, TenantId},
+    queue::{Generation, Portion, Publisher, Queue, QueueError},
 };
 use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
 use odograph_scoring::{behaviour::scoring_threshold, rating::PlanRater};
-use odograph_store::{MasterKey, Store, StoreOptions};
+use odograph_store::{LakeOptions, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
 #[cfg(feature = "embedded")]
 use crate::embedded::{Embedded, Location};
-use crate::{config::Config, meter::Meter};
+use crate::{
+    config::Config,
+    meter::Meter,
+    partitions::{self, Following},
+    tls,
+    watched::{Requests, Timed},
+};
 
 /// The machine's clock, and UUIDv7 ids from it.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +85,8 @@ pub struct Parts {
     pub ids: Arc<dyn IdSource>,
     /// Of all that this process does.
     pub meter: Arc<Meter>,
+    /// Of a process that publishes: where to.
+    following: Option<Arc<Following>>,
     #[cfg(feature = "embedded")]
     embedded: Option<Arc<Embedded>>,
 }
@@ -91,36 +103,30 @@ impl Parts {
     /// Opens the database and the queue. The embedded database is brought up to date by itself; a server's schema is
     /// changed by `odograph migrate` only.
     pub async fn open(config: Config) -> Result<Self> {
-        let parts = Self::open_as_it_is(config).await?;
-        parts
-            .store
-            .check()
-            .await
-            .context("the database is not fit to work with")?;
-        Ok(parts)
+        Self::open_for(config, Opened::ToWork).await
     }
 
     /// For administration, which has nothing to do with the broker.
     pub async fn open_database(mut config: Config) -> Result<Self> {
         config.queue.url.clear();
-        Self::open(config).await
+        Self::open_for(config, Opened::ToAdminister).await
     }
 
     /// For `migrate`: whatever state the schema is in.
     pub async fn open_to_migrate(mut config: Config) -> Result<Self> {
         config.queue.url.clear();
-        Self::open_as_it_is(config).await
+        Self::open_for(config, Opened::ToMigrate).await
     }
 
-    async fn open_as_it_is(config: Config) -> Result<Self> {
+    async fn open_for(config: Config, opened: Opened) -> Result<Self> {
         if config.embedded() {
-            Self::open_embedded(config).await
+            Self::open_embedded(config, opened).await
         } else {
-            Self::open_server(config).await
+            Self::open_server(config, opened).await
         }
     }
 
-    async fn open_server(config: Config) -> Result<Self> {
+    async fn open_server(config: Config, opened: Opened) -> Result<Self> {
         if config.keys.master_key.is_empty() {
             bail!(
                 "keys.master_key is not set: give 64 hex digits in ODOGRAPH__KEYS__MASTER_KEY (openssl rand -hex 32 makes \
@@ -139,6 +145,7 @@ impl Parts {
         Self::with_store(
             config,
             store,
+            opened,
             #[cfg(feature = "embedded")]
             None,
         )
@@ -146,7 +153,7 @@ impl Parts {
     }
 
     #[cfg(feature = "embedded")]
-    async fn open_embedded(config: Config) -> Result<Self> {
+    async fn open_embedded(config: Config, opened: Opened) -> Result<Self> {
         let folder = config.data.dir.join("postgres");
         std::fs::create_dir_all(&config.data.dir)
             .with_context(|| format!("cannot make the data folder {}", config.data.dir.display()))?;
@@ -156,7 +163,7 @@ impl Parts {
         } else {
             config.keys.master_key.clone()
         };
-        Self::on_embedded(config, embedded, &master_key).await
+        Self::on_running(config, embedded, &master_key, opened).await
     }
 
     /// On an embedded PostgreSQL of its own, in a temporary folder and under a key that are gone when it ends.
@@ -174,6 +181,11 @@ impl Parts {
     /// On an embedded database that is already running.
     #[cfg(feature = "embedded")]
     pub async fn on_embedded(config: Config, embedded: Embedded, master_key: &str) -> Result<Self> {
+        Self::on_running(config, embedded, master_key, Opened::ToWork).await
+    }
+
+    #[cfg(feature = "embedded")]
+    async fn on_running(config: Config, embedded: Embedded, master_key: &str, opened: Opened) -> Result<Self> {
         let master_key = MasterKey::from_text(master_key).context("the master key")?;
         let options = StoreOptions {
             url: embedded.url(),
@@ -187,40 +199,45 @@ impl Parts {
             .migrate()
             .await
             .context("the embedded database could not be brought up to date")?;
-        Self::with_store(config, store, Some(Arc::new(embedded))).await
+        Self::with_store(config, store, opened, Some(Arc::new(embedded))).await
     }
 
     #[cfg(not(feature = "embedded"))]
-    async fn open_embedded(_config: Config) -> Result<Self> {
+    async fn open_embedded(_config: Config, _opened: Opened) -> Result<Self> {
         bail!("database.url is not set, and this build has no embedded PostgreSQL")
     }
 
     async fn with_store(
         config: Config,
         store: Store,
+        opened: Opened,
         #[cfg(feature = "embedded")] embedded: Option<Arc<Embedded>>,
     ) -> Result<Self> {
-        let mut rabbit = None;
-        let (queue, publisher): (Arc<dyn Queue>, Arc<dyn Publisher>) = if config.queue.url.is_empty() {
-            let queue = Arc::new(store.queue(config.queue.partitions));
-            (queue.clone(), queue)
-        } else {
-            let options = RabbitOptions {
-                url: config.queue.url.clone(),
-                prefix: config.queue.prefix.clone(),
-                generation: config.queue.generation,
-                partitions: config.queue.partitions,
-                prefetch: config.queue.prefetch,
-                intake: config.intake.enabled,
+        if opened != Opened::ToMigrate {
+            store.check().await.context("the database is not fit to work with")?;
+        }
+        tls::install();
+        if !config.lake.url.is_empty() {
+            let options = LakeOptions {
+                url: config.lake.url.clone(),
+                file_bytes: config.lake.file_bytes,
             };
-            let queue = Arc::new(
-                RabbitQueue::connect(options)
-                    .await
-                    .context("RabbitMQ does not answer")?,
-            );
-            rabbit = Some(RabbitQueue::clone(&queue));
-            (queue.clone(), queue)
+            store.open_lake(&options).context("the lake")?;
+        }
+        let Opening {
+            queue,
+            rabbit,
+            following,
+        } = open_queue(&config, &store, opened).await?;
+        let publisher: Arc<dyn Publisher> = match &following {
+            Some(following) => following.clone(),
+            None => Arc::new(Direct(Arc::clone(&queue))),
         };
+        let meter: Arc<Meter> = Arc::default();
+        let publisher = Arc::new(Timed {
+            publisher,
+            meter: meter.clone(),
+        });
         Ok(Self {
             config,
             store,
@@ -229,10 +246,20 @@ impl Parts {
             rabbit,
             clock: Arc::new(System),
             ids: Arc::new(System),
-            meter: Arc::default(),
+            meter,
+            following,
             #[cfg(feature = "embedded")]
             embedded,
         })
+    }
+
+    /// The same with a meter at zero.
+    #[must_use]
+    pub fn measured_anew(self) -> Self {
+        Self {
+            meter: Arc::default(),
+            ..self
+        }
     }
 
     /// What the API works with, known to the world as `url`.
@@ -251,7 +278,16 @@ impl Parts {
         state.token_ttl = Duration::from_secs(u64::from(self.config.api.token_ttl_s));
         state.idempotency_ttl = Duration::from_secs(u64::from(self.config.api.idempotency_ttl_s));
         state.limits.batch_bytes = self.config.api.body_bytes;
+        let api = &self.config.api;
+        state.bound_intake(IntakeBounds {
+            at_once: api.intake_at_once,
+            bytes: api.intake_bytes,
+            requests_per_s: f64::from(api.rate.requests_per_s),
+            bytes_per_s: f64::from(api.rate.bytes_per_s),
+            burst_s: f64::from(api.rate.burst_s),
+        });
         state.allowed_origins.clone_from(&self.config.api.cors.allowed_origins);
+        state.watch = Arc::new(Requests(self.meter.clone()));
         Ok(state)
     }
 
@@ -300,15 +336,117 @@ impl Parts {
             .with_context(|| format!("there is no tenant {given:?}; `odograph tenant list` shows them"))
     }
 
+    /// This process publishes no more; a change of the number of partitions need not wait for it.
+    pub async fn publish_no_more(&self) {
+        if let Some(following) = &self.following {
+            following.leave().await;
+        }
+    }
+
     /// Closes the database, and stops it if it is ours. Call last.
     pub async fn close(self) -> Result<()> {
-        drop((self.queue, self.publisher, self.rabbit));
+        self.publish_no_more().await;
+        drop((self.queue, self.publisher, self.following, self.rabbit));
         self.store.close().await;
         #[cfg(feature = "embedded")]
         if let Some(embedded) = self.embedded.and_then(Arc::into_inner) {
             embedded.stop().await?;
         }
         Ok(())
+    }
+}
+
+/// What a process opens its parts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    ToWork,
+    ToAdminister,
+    ToMigrate,
+}
+
+/// Publishes through the queue as it is.
+struct Direct(Arc<dyn Queue>);
+
+#[async_trait]
+impl Publisher for Direct {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), QueueError> {
+        self.0.publish(envelopes).await
+    }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        self.0.ping().await
+    }
+}
+
+/// The queue as a process uses it.
+struct Opening {
+    queue: Arc<dyn Queue>,
+    rabbit: Option<RabbitQueue>,
+    following: Option<Arc<Following>>,
+}
+
+async fn open_queue(config: &Config, store: &Store, opened: Opened) -> Result<Opening> {
+    let first = Generation {
+        number: config.queue.generation,
+        partitions: config.queue.partitions,
+    };
+    let table = |partitions| {
+        let queue = store.queue(partitions);
+        Arc::new(queue.bounded(portion(config), config.queue.max_ready))
+    };
+    if opened != Opened::ToWork {
+        return Ok(Opening {
+            queue: table(first.partitions),
+            rabbit: None,
+            following: None,
+        });
+    }
+    let current = partitions::current(store, first)
+        .await
+        .context("how the queue is cut into partitions cannot be told")?;
+    let rabbit = if config.queue.url.is_empty() {
+        None
+    } else {
+        let options = rabbit_options(config).of(current);
+        let connected = RabbitQueue::connect(options).await;
+        Some(connected.context("RabbitMQ does not answer")?)
+    };
+    let queue: Arc<dyn Queue> = match &rabbit {
+        Some(rabbit) => Arc::new(rabbit.clone()),
+        None => table(current.partitions),
+    };
+    // While this process has the embedded database, nobody else can change anything.
+    let following = (!config.embedded()).then(|| {
+        let id = PublisherId::from(System.uuid());
+        let (store, queue) = (store.clone(), Arc::clone(&queue));
+        Arc::new(Following::start((store, queue), Arc::new(System), id, current))
+    });
+    Ok(Opening {
+        queue,
+        rabbit,
+        following,
+    })
+}
+
+fn portion(config: &Config) -> Portion {
+    Portion {
+        bytes: config.worker.batch_bytes,
+        bulk_bytes: config.worker.bulk_bytes,
+    }
+}
+
+/// The broker and its queues as configured: their number as it was at first.
+pub fn rabbit_options(config: &Config) -> RabbitOptions {
+    RabbitOptions {
+        url: config.queue.url.clone(),
+        prefix: config.queue.prefix.clone(),
+        generation: config.queue.generation,
+        partitions: config.queue.partitions,
+        prefetch: config.queue.prefetch,
+        bulk_prefetch: config.queue.bulk_prefetch,
+        portion: portion(config),
+        max_ready: config.queue.max_ready,
+        intake: config.intake.enabled,
     }
 }
 

@@ -34,8 +34,9 @@ impl WorkerStore {
 }
 
 impl TenantStore {
-    /// Keeps and counts a message that was refused before it reached a partition; once, however often it comes.
-    pub async fn put_refused(&self, letter: &NewDeadLetter, tally: &Tally) -> Result<()> {
+    /// Keeps and counts a message that was refused before it reached a partition; once, however often it comes. Whether this was
+    /// the first time.
+    pub async fn put_refused(&self, letter: &NewDeadLetter, tally: &Tally) -> Result<bool> {
         let mut tx = self.begin().await?;
         let kept = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM dead_letter WHERE tenant_id = $1 AND message_id = $2) AS "kept!""#,
@@ -47,6 +48,7 @@ impl TenantStore {
         if !kept {
             self.caller().refuse(&mut tx, letter, tally).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(!kept)
     }
 }

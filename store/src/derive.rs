@@ -27,7 +27,7 @@ use crate::{
     policies::{policies_of, policies_that_name, policy_by_id},
     premiums::{self, PutPremium},
     rating_inputs::{ScoreDay, inputs_of},
-    raw::{compact, first_after, forget_behaviour, raw_between, rehome},
+    raw::{compact, first_after, forget_behaviour, horizon, raw_between, rehome},
     scores::{self, ScoreChange},
     session::{Caller, Scope, Tx, enter, now},
     store::Store,
@@ -193,14 +193,36 @@ impl DeriveTx {
 
     /// Every raw sample within the window, by time and device rank.
     pub async fn raw(&mut self, window: Window) -> Result<Vec<RawSample>> {
-        let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
-        raw_between(&mut self.tx, self.store.master(), tenant, vehicle, window).await
+        let vehicle = self.vehicle();
+        let (tx, caller) = self.parts();
+        raw_between(tx, caller.raw_source(), vehicle, window).await
     }
 
     /// The time of the first raw sample later than this.
     pub async fn raw_after(&mut self, at: EventTime) -> Result<Option<EventTime>> {
+        let vehicle = self.vehicle();
+        let (tx, caller) = self.parts();
+        first_after(tx, caller.raw_source(), vehicle, at).await
+    }
+
+    /// From when on the vehicle's trips can be derived: after the last trip that raw data which is gone for good may have been
+    /// part of. `None`: as far back as there is any. `reach`: how far raw data can bear on a trip that starts after it.
+    pub async fn floor(&mut self, reach: TimeDelta) -> Result<Option<EventTime>> {
         let (tenant, vehicle) = (self.dirty.tenant, self.vehicle());
-        first_after(&mut self.tx, self.store.master(), tenant, vehicle, at).await
+        let Some(horizon) = horizon(&mut self.tx, tenant, vehicle).await? else {
+            return Ok(None);
+        };
+        let across = sqlx::query_scalar!(
+            "SELECT max(ended_at) FROM trip WHERE tenant_id = $1 AND vehicle_id = $2 AND started_at < $4 AND ended_at >= $3",
+            tenant.uuid(),
+            vehicle.uuid(),
+            horizon,
+            horizon + reach,
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        let after = across.map(|ended_at| ended_at + TimeDelta::milliseconds(1));
+        Ok(Some(EventTime::new(after.unwrap_or(horizon))))
     }
 
     /// Removes trips and writes others; one written under an id that is there replaces it.
@@ -489,6 +511,7 @@ impl DeriveTx {
             tenant: self.dirty.tenant,
             actor: None,
             master: self.store.master(),
+            lake: self.store.lake(),
             ids: self.store.ids(),
             now: now(self.store.clock()),
             attempt: None,

@@ -30,6 +30,9 @@ pub enum StoreError {
     /// Trying again may help: the connection, a deadlock, a full pool.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Object storage does not answer, or lacks what should be there.
+    #[error("the lake: {0}")]
+    Lake(String),
     #[error("the database refused a statement")]
     Database(#[source] sqlx::Error),
 }
@@ -51,6 +54,7 @@ impl StoreError {
             Self::Erased { .. } => "erased",
             Self::Crypto(_) => "encryption",
             Self::Unavailable(_) => "database unavailable",
+            Self::Lake(_) => "lake unavailable",
             Self::Database(_) => "database refused a statement",
         }
     }

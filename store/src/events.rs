@@ -221,7 +221,7 @@ impl TenantStore {
             from: EventTime::new(from.utc() - NEAR),
             to: EventTime::new(to.utc() + NEAR),
         };
-        let samples = raw_between(conn, caller.master, caller.tenant, first.vehicle, window).await?;
+        let samples = raw_between(conn, caller.raw_source(), first.vehicle, window).await?;
         let fixes: Vec<(DateTime<Utc>, Position)> = samples
             .iter()
             .filter_map(|raw| Some((raw.sample.ts.utc(), (raw.sample.lat?, raw.sample.lon?))))

@@ -22,10 +22,12 @@ mod error;
 mod events;
 mod fleet_summary;
 mod fleets;
+mod generations;
 mod groups;
 mod idempotency;
 mod import_runs;
 mod known_contexts;
+mod lake;
 mod leases;
 mod ledger;
 mod messages;
@@ -57,6 +59,7 @@ mod trip_writes;
 mod trips;
 mod usage;
 mod vehicles;
+mod watching;
 mod worker;
 mod writes;
 
@@ -75,8 +78,12 @@ pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventOrder, EventRow, Position};
 pub use fleet_summary::{FleetScore, FleetSummary};
 pub use fleets::{FleetRecord, NewFleet};
+pub use generations::{Attended, GenerationRow, Generations};
 pub use groups::{GroupRecord, NewGroup};
 pub use idempotency::{Attempt, KeptAnswer, KeyClaim, KeyTimes, KeyedRequest};
+pub use lake::{
+    Fault, LakeOptions, LakeStatus, LakeStore, RawCompacted, RawPut, RawSynced, Tidied, TripsPut, TripsSynced, Verified,
+};
 pub use leases::Leases;
 pub use messages::{Admitted, Arrival, MessageRow, Settled, Settlement};
 pub use odometer_changes::{NewOdometerChange, OdometerChangeRecord};
@@ -90,6 +97,7 @@ pub use policy_changes::{NewPolicyChange, PolicyAmendment, PolicyChange};
 pub use premiums::{PremiumFilter, PremiumRow, PutPremium};
 pub use queue::PgQueue;
 pub use quotes::{Alternatives, NewQuote, QuoteRecord};
+pub use raw::{Dropped, EncodingFigures, Hold, NewHold, measure_encodings, samples_as_parquet};
 pub use reports::{
     Driven, DrivenBehaviour, DrivenDay, DrivenFrom, DrivenHour, Member, MileageShare, Span, Thresholds, Whose,
 };
@@ -103,5 +111,6 @@ pub use trip_history::TripVersion;
 pub use trips::{StoredTrip, TripFilter, TripKey, TripRow, content_hash};
 pub use usage::{UsageDay, UsageFilter, UsageMonth};
 pub use vehicles::{NewVehicle, VehicleFilter, VehicleKey, VehicleRecord};
+pub use watching::{Connections, Figures, OpenLetters};
 pub use worker::{WorkerStore, WorkerTx};
 pub use writes::Writes;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Result, StoreError},
+    lake::Lake,
     page::{Listed, Page},
     session::{Scope, Tx, now},
     store::Store,
@@ -137,6 +138,10 @@ impl OperatorStore {
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
         now(self.store.clock())
+    }
+
+    pub(crate) fn lake(&self) -> Option<&Lake> {
+        self.store.lake()
     }
 
     pub(crate) fn new_id(&self) -> Uuid {

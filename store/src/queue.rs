@@ -3,12 +3,21 @@
 //! What a consumer has received and not acknowledged is known to it alone: its rows stay until they are acknowledged, so
 //! whoever consumes the partition next gets them again.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use odograph_domain::{
-    envelope::{Envelope, Lane},
-    queue::{Consumer, Delivery, Publisher, Queue, QueueError, Receipt},
+    envelope::{Envelope, Lane, weight},
+    pressure::Pressure,
+    queue::{Consumer, Delivery, Generation, Portion, Publisher, Queue, QueueError, Receipt, Room, Waiting},
 };
 use tokio::time::Instant;
 
@@ -26,13 +35,23 @@ const MOVE: i32 = 500;
 #[derive(Clone)]
 pub struct PgQueue {
     store: Store,
-    partitions: u16,
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a queue share. A row's generation is the number of partitions it was published under: those of another
+/// are moved over, in their order, before anything is handed out, so that a change of the number needs no queue to be emptied
+/// first.
+struct Shared {
+    published: AtomicU16,
+    consumed: AtomicU16,
+    portion: Portion,
+    pressure: Pressure,
 }
 
 impl fmt::Debug for PgQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgQueue")
-            .field("partitions", &self.partitions)
+            .field("partitions", &self.consumed())
             .finish_non_exhaustive()
     }
 }
@@ -74,20 +93,56 @@ fn lane_of(number: i16) -> Result<Lane, QueueError> {
 
 impl PgQueue {
     pub(crate) fn new(store: Store, partitions: u16) -> Self {
+        Self::with(store, partitions, Portion::default(), 0)
+    }
+
+    /// With bounds on what is handed out at a time, and on the messages that may wait in a lane (0: none).
+    fn with(store: Store, partitions: u16, portion: Portion, max_ready: u64) -> Self {
+        let partitions = partitions.max(1);
         Self {
             store,
-            partitions: partitions.max(1),
+            shared: Arc::new(Shared {
+                published: AtomicU16::new(partitions),
+                consumed: AtomicU16::new(partitions),
+                portion,
+                pressure: Pressure::new(max_ready),
+            }),
         }
+    }
+
+    #[must_use]
+    pub fn bounded(self, portion: Portion, max_ready: u64) -> Self {
+        let partitions = self.consumed();
+        Self::with(self.store, partitions, portion, max_ready)
+    }
+
+    fn consumed(&self) -> u16 {
+        self.shared.consumed.load(Ordering::Relaxed)
+    }
+
+    async fn look_at_lanes(&self) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        let rows = sqlx::query!(r#"SELECT lane AS "lane!", messages AS "messages!" FROM queue_fill()"#)
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        for lane in Lane::ALL {
+            let row = rows.iter().find(|row| row.lane == lane_number(lane));
+            let messages = row.and_then(|row| u64::try_from(row.messages).ok()).unwrap_or(0);
+            self.shared.pressure.seen(lane, messages);
+        }
+        Ok(())
     }
 
     /// Moves what was published under another number of partitions to where it belongs now. A transaction each turn; while
     /// workers with the old number still run, a message may be handed out twice, which the dedup ledger takes care of.
     async fn move_strays(&self) -> Result<(), StoreError> {
+        let consumed = self.consumed();
         loop {
             let mut tx = self.store.begin(Scope::Worker(&[])).await?;
             let strays = sqlx::query!(
                 r#"SELECT id AS "id!", bytes AS "bytes!" FROM queue_strays($1, $2)"#,
-                i32::from(self.partitions),
+                i32::from(consumed),
                 MOVE,
             )
             .fetch_all(&mut *tx)
@@ -97,7 +152,7 @@ impl PgQueue {
                 return Ok(());
             }
             let partition = |bytes: &[u8]| match Envelope::decode(bytes) {
-                Ok(envelope) => i32::from(envelope.header.partition(self.partitions)),
+                Ok(envelope) => i32::from(envelope.header.partition(consumed)),
                 // Whoever gets it will find out that it does not decode.
                 Err(_) => 0,
             };
@@ -105,7 +160,7 @@ impl PgQueue {
             let partitions: Vec<i32> = strays.iter().map(|stray| partition(&stray.bytes)).collect();
             sqlx::query!(
                 "SELECT queue_rehome($1, $2, $3)",
-                i32::from(self.partitions),
+                i32::from(consumed),
                 &ids,
                 &partitions
             )
@@ -122,9 +177,15 @@ impl Publisher for PgQueue {
         if envelopes.is_empty() {
             return Ok(());
         }
+        let pressure = &self.shared.pressure;
+        if pressure.is_due(std::time::Instant::now()) {
+            self.look_at_lanes().await.map_err(failed)?;
+        }
+        pressure.admit(envelopes.iter().map(|envelope| envelope.header.lane))?;
+        let published = self.shared.published.load(Ordering::Relaxed);
         let (mut partitions, mut lanes, mut messages) = (vec![], vec![], vec![]);
         for envelope in envelopes {
-            partitions.push(i32::from(envelope.header.partition(self.partitions)));
+            partitions.push(i32::from(envelope.header.partition(published)));
             lanes.push(lane_number(envelope.header.lane));
             messages.push(
                 envelope
@@ -142,7 +203,7 @@ impl Publisher for PgQueue {
             .map_err(failed)?;
         sqlx::query!(
             "SELECT queue_publish($1, $2, $3, $4, $5)",
-            i32::from(self.partitions),
+            i32::from(published),
             &partitions,
             &lanes,
             &messages,
@@ -160,21 +221,52 @@ impl Publisher for PgQueue {
 #[async_trait]
 impl Queue for PgQueue {
     fn partitions(&self) -> u16 {
-        self.partitions
+        self.consumed()
     }
 
     async fn consume(&self, partition: u16) -> Result<Box<dyn Consumer>, QueueError> {
-        if partition >= self.partitions {
-            let detail = format!("partition {partition} of {}", self.partitions);
+        let partitions = self.consumed();
+        if partition >= partitions {
+            let detail = format!("partition {partition} of {partitions}");
             return Err(QueueError::Misused(detail));
         }
         self.move_strays().await.map_err(failed)?;
         Ok(Box::new(PgConsumer {
             queue: self.clone(),
+            partitions,
             partition,
             in_flight: BTreeSet::new(),
-            looked_for_strays: Instant::now(),
         }))
+    }
+
+    async fn publish_to(&self, generation: Generation) -> Result<(), QueueError> {
+        let partitions = generation.partitions.max(1);
+        self.shared.published.store(partitions, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn consume_from(&self, generation: Generation, _superseded: bool) -> Result<(), QueueError> {
+        let partitions = generation.partitions.max(1);
+        self.shared.consumed.store(partitions, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn has_waiting(&self, _partition: u16) -> Result<bool, QueueError> {
+        Ok(true)
+    }
+
+    /// What comes late is moved over, in its order, whenever it comes: there is nothing to close.
+    async fn seal(&self, _generation: Generation) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    /// Its rows need not be worked off first: they are moved before anything of the next is handed out.
+    async fn is_drained(&self, _generation: Generation) -> Result<bool, QueueError> {
+        Ok(true)
+    }
+
+    async fn remove(&self, _generation: Generation) -> Result<(), QueueError> {
+        Ok(())
     }
 
     async fn depth(&self) -> Result<u64, QueueError> {
@@ -193,13 +285,40 @@ impl Queue for PgQueue {
         tx.commit().await.map_err(failed)?;
         Ok(depth.and_then(|depth| u64::try_from(depth).ok()).unwrap_or(0))
     }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, QueueError> {
+        let mut tx = self
+            .store
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await
+            .map_err(failed)?;
+        let rows = sqlx::query!(
+            r#"SELECT partition AS "partition!", lane AS "lane!", messages AS "messages!" FROM queue_waiting()"#
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Waiting {
+                    partition: u16::try_from(row.partition).unwrap_or(u16::MAX),
+                    lane: lane_of(row.lane)?,
+                    messages: u64::try_from(row.messages).unwrap_or(0),
+                })
+            })
+            .collect()
+    }
 }
 
 struct PgConsumer {
     queue: PgQueue,
+    partitions: u16,
     partition: u16,
     in_flight: BTreeSet<i64>,
-    looked_for_strays: Instant,
 }
 
 impl PgConsumer {
@@ -209,7 +328,7 @@ impl PgConsumer {
         let rows = sqlx::query!(
             r#"SELECT id AS "id!", lane AS "lane!", bytes AS "bytes!", redelivered AS "redelivered!"
                FROM queue_receive($1, $2, $3, $4)"#,
-            i32::from(self.queue.partitions),
+            i32::from(self.partitions),
             i32::from(self.partition),
             &in_flight,
             i32::try_from(most).unwrap_or(i32::MAX),
@@ -218,29 +337,38 @@ impl PgConsumer {
         .await
         .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        let deliveries = rows
-            .into_iter()
-            .map(|row| {
-                let receipt = Receipt {
-                    lane: lane_of(row.lane)?,
-                    tag: row.id,
-                };
-                Ok(Delivery {
-                    receipt,
-                    bytes: row.bytes,
-                    redelivered: row.redelivered,
-                })
-            })
-            .collect::<Result<Vec<_>, QueueError>>()?;
+        let mut room = Room::new(self.queue.shared.portion, most);
+        let mut deliveries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let receipt = Receipt {
+                lane: lane_of(row.lane)?,
+                tag: row.id,
+            };
+            // Those left out come with the next look. Nothing of a lane passes one that is left out.
+            if !room.admits(receipt.lane, 1, weight(&row.bytes)) {
+                break;
+            }
+            deliveries.push(Delivery {
+                receipt,
+                bytes: row.bytes,
+                redelivered: row.redelivered,
+            });
+        }
         self.in_flight
             .extend(deliveries.iter().map(|delivery| delivery.receipt.tag));
         Ok(deliveries)
     }
 
-    /// Another process may still publish under an older number of partitions.
-    async fn look_for_strays(&mut self) -> Result<(), QueueError> {
-        if self.looked_for_strays.elapsed() >= Duration::from_secs(5) {
-            self.looked_for_strays = Instant::now();
+    /// Nothing is handed out while there are rows of another number of partitions: those of a process that has not heard of
+    /// the change yet, too.
+    async fn move_strays(&self) -> Result<(), QueueError> {
+        let mut tx = self.queue.store.begin(Scope::Worker(&[])).await.map_err(failed)?;
+        let found = sqlx::query_scalar!("SELECT queue_has_strays($1)", i32::from(self.partitions))
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        if found == Some(true) && self.queue.consumed() == self.partitions {
             self.queue.move_strays().await.map_err(failed)?;
         }
         Ok(())
@@ -251,7 +379,6 @@ impl PgConsumer {
 impl Consumer for PgConsumer {
     async fn receive(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let until = Instant::now() + wait;
-        self.look_for_strays().await?;
         loop {
             // Heard from before the look, or what is published right after it would go unnoticed.
             let store = self.queue.store.clone();
@@ -259,8 +386,12 @@ impl Consumer for PgConsumer {
             tokio::pin!(published);
             published.as_mut().enable();
             let found = self.look(max).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            self.move_strays().await?;
             let left = until.saturating_duration_since(Instant::now());
-            if !found.is_empty() || left.is_zero() {
+            if left.is_zero() {
                 return Ok(found);
             }
             tokio::select! {

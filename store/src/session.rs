@@ -9,7 +9,7 @@ use odograph_domain::{
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{crypto::MasterKey, error::Result, idempotency::Attempt};
+use crate::{crypto::MasterKey, error::Result, idempotency::Attempt, lake::Lake, raw::RawSource};
 
 pub(crate) type Tx = Transaction<'static, Postgres>;
 
@@ -76,6 +76,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Option<ClientId>,
     pub(crate) master: &'a MasterKey,
+    pub(crate) lake: Option<&'a Lake>,
     pub(crate) ids: &'a dyn IdSource,
     pub(crate) now: DateTime<Utc>,
     /// The attempt that this is part of, where the request has a key of its client's.
@@ -83,6 +84,14 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    pub(crate) fn raw_source(&self) -> RawSource<'_> {
+        RawSource {
+            tenant: self.tenant,
+            master: self.master,
+            lake: self.lake,
+        }
+    }
+
     pub(crate) fn id<T: From<Uuid>>(&self) -> T {
         T::from(self.ids.uuid())
     }

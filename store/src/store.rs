@@ -1,6 +1,11 @@
 //! The way in: a pool of connections, and from it a view for each kind of caller.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use odograph_domain::{
     clock::Clock,
@@ -15,12 +20,15 @@ use tokio::sync::Notify;
 use crate::{
     crypto::MasterKey,
     error::{Result, StoreError},
+    generations::Generations,
     known_contexts::KnownContexts,
+    lake::{Lake, LakeOptions, LakeStore},
     leases::Leases,
     operator::OperatorStore,
     queue::PgQueue,
     session::{Scope, Tx, begin},
     tenant::TenantStore,
+    watching::Connections,
     worker::WorkerStore,
 };
 
@@ -42,6 +50,7 @@ struct Inner {
     master: MasterKey,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    lake: OnceLock<Lake>,
     /// Wakes the queue's consumers in this process; those in others poll.
     published: Notify,
     known_contexts: KnownContexts,
@@ -83,6 +92,9 @@ impl fmt::Debug for Store {
     }
 }
 
+/// How long a connection is waited for, and so how long a caller waits to be told that the database is away.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 impl Store {
@@ -103,7 +115,7 @@ impl Store {
         let connect = PgConnectOptions::from_str(&options.url).map_err(|_| unfit())?;
         let mut pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
-            .acquire_timeout(Duration::from_secs(10));
+            .acquire_timeout(ACQUIRE);
         if options.max_connections <= 1 {
             // A second connection, opened to replace an old one, would be refused. Everybody takes turns on the one, so a
             // long wait is no fault.
@@ -121,6 +133,7 @@ impl Store {
                 master,
                 clock,
                 ids,
+                lake: OnceLock::new(),
                 published: Notify::new(),
                 known_contexts: KnownContexts::default(),
             }),
@@ -184,6 +197,17 @@ impl Store {
         Ok(())
     }
 
+    /// Connections of this process, now.
+    pub fn connections(&self) -> Connections {
+        let pool = &self.inner.pool;
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Connections {
+            in_use: pool.size().saturating_sub(idle),
+            idle,
+            most: pool.options().get_max_connections(),
+        }
+    }
+
     /// Closes the connections; what is still in hand is rolled back.
     pub async fn close(&self) {
         self.inner.pool.close().await;
@@ -206,9 +230,13 @@ impl Store {
         WorkerStore::new(self.clone())
     }
 
-    /// The queue in the database. Every process must give the same number of partitions.
+    /// The queue in the database.
     pub fn queue(&self, partitions: u16) -> PgQueue {
         PgQueue::new(self.clone(), partitions)
+    }
+
+    pub fn generations(&self) -> Generations {
+        Generations::new(self.clone())
     }
 
     pub fn leases(&self) -> Leases {
@@ -258,6 +286,24 @@ impl Store {
             scopes: row.scopes,
             disabled: row.disabled,
         }))
+    }
+
+    /// Opens the lake that this store keeps what it has let go of in. Once; a second one is refused.
+    pub fn open_lake(&self, options: &LakeOptions) -> Result<()> {
+        let lake = Lake::open(options)?;
+        self.inner.lake.set(lake).map_err(|_| StoreError::Conflict {
+            kind: "lake",
+            detail: "it is open already".into(),
+        })
+    }
+
+    /// The lake, to be looked after. Fails where none was opened.
+    pub fn keep_lake(&self) -> Result<LakeStore> {
+        LakeStore::new(self.clone())
+    }
+
+    pub(crate) fn lake(&self) -> Option<&Lake> {
+        self.inner.lake.get()
     }
 
     pub(crate) async fn begin(&self, scope: Scope<'_>) -> Result<Tx> {

@@ -79,6 +79,7 @@ impl TenantStore {
             tenant: self.tenant,
             actor: self.actor,
             master: self.store.master(),
+            lake: self.store.lake(),
             ids: self.store.ids(),
             now: now(self.store.clock()),
             attempt: self.attempt.as_ref(),

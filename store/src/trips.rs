@@ -153,6 +153,8 @@ macro_rules! select_trips {
     };
 }
 
+pub(crate) use select_trips;
+
 /// [`select_trips`] by a filter, after a cursor in one of the orders.
 macro_rules! list_trips {
     ($rest:tt, $tenant:expr, $filter:expr, $page:expr) => {
@@ -421,7 +423,7 @@ impl TenantStore {
         let mut tx = self.begin().await?;
         let record = self.one_trip(&mut tx, trip).await?.record;
         let window = record.bounds.window();
-        let samples = raw_between(&mut tx, caller.master, caller.tenant, record.vehicle, window).await?;
+        let samples = raw_between(&mut tx, caller.raw_source(), record.vehicle, window).await?;
         caller.audit(&mut tx, "read", "track", trip.uuid()).await?;
         tx.commit().await?;
         Ok(samples)

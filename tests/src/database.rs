@@ -65,6 +65,14 @@ impl TestDb {
             .unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
     }
 
+    /// A migrated database that somebody else made and will take away.
+    pub(crate) fn elsewhere(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            kind: None,
+        }
+    }
+
     async fn on_server() -> Result<Self> {
         let admin_url = with_database(&Self::server_url(), "postgres");
         let mut admin = PgConnection::connect(&admin_url)

@@ -23,7 +23,10 @@ impl Api {
     pub fn at(url: &str) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
-            client: Client::new(),
+            client: {
+                odograph::tls::install();
+                Client::new()
+            },
         }
     }
 

@@ -11,10 +11,12 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where the ground gives way")]
 
 mod broker;
+pub mod chaos;
 mod database;
 pub mod http;
 pub mod parquet;
 pub mod platform;
+pub mod private_postgres;
 pub mod private_rabbit;
 pub mod process;
 mod program;

@@ -92,25 +92,17 @@ impl Platform {
         let partitions = Self::PARTITIONS;
         let db = TestDb::fresh().await;
         let folder = TempDir::new().expect("a temporary folder");
-        let mut config = Config::load(None).expect("the default configuration");
-        config.data.dir = folder.path().to_owned();
-        config.database.url = db.url().to_owned();
+        let mut config = usual(folder.path(), db.url());
         config.database.max_connections = match Backend::chosen() {
             Backend::Server => 6,
             Backend::Embedded => 1,
         };
-        config.queue.url = String::new();
         if let Some(broker) = &broker {
             config.queue.url.clone_from(&broker.options().url);
             config.queue.prefix.clone_from(&broker.options().prefix);
             config.queue.generation = broker.options().generation;
         }
         config.queue.partitions = partitions;
-        config.keys.master_key = MASTER_KEY.to_owned();
-        config.api.bind = ([127, 0, 0, 1], 0).into();
-        config.worker.batch_wait_ms = 20;
-        config.worker.derive_every_ms = 50;
-        config.worker.lease_s = 5;
         configure(&mut config);
         let parts = Parts::open(config).await.expect("the parts");
         let (sent, running) = (Mutex::default(), Vec::new());
@@ -121,6 +113,28 @@ impl Platform {
             folder,
             sent,
             running,
+        }
+    }
+
+    /// On servers of a test's own, which are migrated to and taken down by it.
+    pub async fn on(database_url: &str, amqp_url: &str, configure: impl FnOnce(&mut Config)) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut config = usual(folder.path(), database_url);
+        config.database.max_connections = 6;
+        config.queue.url = amqp_url.to_owned();
+        config.queue.prefix = format!("odograph-test-{}", unique());
+        config.queue.partitions = 2;
+        configure(&mut config);
+        let parts = Parts::open_to_migrate(config.clone()).await.expect("the database");
+        parts.store.migrate().await.expect("a migrated database");
+        parts.close().await.expect("a database that closes");
+        Self {
+            parts: Parts::open(config).await.expect("the parts"),
+            db: TestDb::elsewhere(database_url),
+            broker: None,
+            folder,
+            sent: Mutex::default(),
+            running: Vec::new(),
         }
     }
 
@@ -163,6 +177,7 @@ impl Platform {
             ("ODOGRAPH__INTAKE__ENABLED", config.intake.enabled.to_string()),
             ("ODOGRAPH__KEYS__MASTER_KEY", config.keys.master_key.clone()),
             ("ODOGRAPH__API__BIND", config.api.bind.to_string()),
+            ("ODOGRAPH__METRICS__BIND", config.metrics.bind.clone()),
             (
                 "ODOGRAPH__WORKER__BATCH_MESSAGES",
                 config.worker.batch_messages.to_string(),
@@ -404,10 +419,32 @@ impl Platform {
     pub async fn abandon(mut self) {
         self.stop().await;
         let Self { parts, db, broker, .. } = self;
+        if broker.is_some() {
+            // Of generations that the test has begun.
+            for row in parts.store.generations().all().await.unwrap_or_default() {
+                drop(parts.queue.remove(row.generation).await);
+            }
+        }
         parts.close().await.expect("parts that close");
         drop(broker);
         db.finish().await.expect("a database that goes");
     }
+}
+
+/// The configuration that tests begin with: the queue in the database.
+fn usual(folder: &Path, database_url: &str) -> Config {
+    let mut config = Config::load(None).expect("the default configuration");
+    config.data.dir = folder.to_owned();
+    config.database.url = database_url.to_owned();
+    config.queue.url = String::new();
+    config.keys.master_key = MASTER_KEY.to_owned();
+    config.api.bind = ([127, 0, 0, 1], 0).into();
+    config.metrics.bind = String::new();
+    config.metrics.sample_s = 1;
+    config.worker.batch_wait_ms = 20;
+    config.worker.derive_every_ms = 50;
+    config.worker.lease_s = 5;
+    config
 }
 
 impl std::fmt::Debug for Platform {

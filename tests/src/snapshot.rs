@@ -139,6 +139,12 @@ impl Snapshot {
         Some(told)
     }
 
+    /// Two snapshots of nothing would be the same.
+    pub fn check_holds_something(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.trips > 0 && self.premiums > 0, "there is nothing to compare");
+        Ok(())
+    }
+
     /// Fails, saying what differs, unless both are the same and hold something.
     #[track_caller]
     pub fn assert_same(&self, other: &Self, what: &str) {

@@ -27,7 +27,7 @@ pub(crate) fn cors(origins: &[String]) -> Condition<Cors> {
         ])
         .allowed_headers(["idempotency-key", "traceparent", REQUEST_ID])
         .expose_headers([header::ALLOW, header::ETAG, header::LOCATION, header::RETRY_AFTER])
-        .expose_headers(["idempotency-replayed", REQUEST_ID])
+        .expose_headers(["idempotency-replayed", "ratelimit", "ratelimit-policy", REQUEST_ID])
         .block_on_origin_mismatch(false)
         .max_age(PREFLIGHT_S);
     for origin in origins {

@@ -4,6 +4,7 @@ pub(crate) mod compression;
 pub(crate) mod conditional;
 pub(crate) mod cors;
 pub(crate) mod idempotency;
+pub(crate) mod intake;
 
 use actix_web::{
     body::{BoxBody, MessageBody, to_bytes},

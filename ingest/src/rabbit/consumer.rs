@@ -23,7 +23,8 @@ use super::{
     Shared, answered,
     backoff::Backoff,
     inbox::{Inbox, Message},
-    reason,
+    probe, reason,
+    topology::Topology,
 };
 
 /// A receipt's tag is the channel's epoch, the delivery tag on that channel, and the place of the envelope in the message,
@@ -37,6 +38,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct RabbitConsumer {
     shared: Arc<Shared>,
+    topology: Arc<Topology>,
     partition: u16,
     backoff: Backoff,
     last_error: String,
@@ -97,6 +99,7 @@ impl Drop for Line {
 impl RabbitConsumer {
     pub(super) async fn open(shared: Arc<Shared>, partition: u16, deadline: Instant) -> Result<Self, QueueError> {
         let mut consumer = Self {
+            topology: shared.consumed.get(),
             shared,
             partition,
             backoff: Backoff::default(),
@@ -146,24 +149,22 @@ impl RabbitConsumer {
 
     async fn subscribe(&self, connection: &lapin::Connection) -> lapin::Result<Line> {
         // A queue that was deleted under us is the usual reason for a lost channel on a live connection.
-        self.shared
-            .topology
-            .declare_partition(connection, self.partition)
-            .await?;
+        self.topology.declare_partition(connection, self.partition).await?;
         let channel = connection.create_channel().await?;
-        channel
-            .basic_qos(self.shared.topology.prefetch(), BasicQosOptions::default())
-            .await?;
         let mut streams = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
-            let queue = self.shared.topology.queue(lane, self.partition);
+            // Holds for the consumers made after it.
+            channel
+                .basic_qos(self.topology.prefetch(lane), BasicQosOptions::default())
+                .await?;
+            let queue = self.topology.queue(lane, self.partition);
             let options = BasicConsumeOptions::default();
             let consumer = channel
                 .basic_consume(queue.into(), lane.as_str().into(), options, FieldTable::default())
                 .await?;
             streams.push((lane, consumer));
         }
-        let inbox = Arc::new(Inbox::new(self.shared.held.counter()));
+        let inbox = Arc::new(Inbox::new(self.shared.held.counter(), self.shared.options.portion));
         let pump = tokio::spawn(pump(streams, Arc::clone(&inbox)));
         let epoch = i64::from(self.shared.epochs.fetch_add(1, Ordering::Relaxed) & 0xffff);
         Ok(Line {
@@ -186,6 +187,11 @@ async fn pump(streams: Vec<(Lane, lapin::Consumer)>, inbox: Arc<Inbox>) {
     let mut arriving = stream::select_all(lanes);
     while let Some((lane, item)) = arriving.next().await {
         match item {
+            Some(Ok(delivery)) if probe::is_probe(&delivery.properties) => {
+                // Not waited for: whoever put it there looks again.
+                drop(delivery.ack(BasicAckOptions::default()).await);
+                inbox.drop_tag(delivery.delivery_tag);
+            }
             Some(Ok(delivery)) => inbox.put(lane, delivery.delivery_tag, delivery.redelivered, delivery.data),
             Some(Err(error)) => return inbox.lose(error.to_string()),
             None if inbox.is_closed() => {}
@@ -278,6 +284,7 @@ impl Line {
 
     /// Tells the broker that these messages are done. What fails is still open, and may be acknowledged again.
     async fn acknowledge(&mut self, tags: BTreeSet<u64>) -> Result<(), QueueError> {
+        self.settled.above.extend(self.inbox.dropped());
         let mut settled = self.settled.clone();
         let (together, singly) = settled.add(&tags);
         let mut sent = Vec::with_capacity(singly.len() + 1);
@@ -310,7 +317,7 @@ impl Line {
             self.pump.abort();
         }
         let mut tags: Vec<u64> = std::mem::take(&mut self.handed).into_keys().collect();
-        tags.extend(self.inbox.take(usize::MAX).iter().map(|message| message.tag));
+        tags.extend(self.inbox.take_all().iter().map(|message| message.tag));
         tags.sort_unstable();
         tags.dedup();
         for some in tags.chunks(GIVE_BACK) {

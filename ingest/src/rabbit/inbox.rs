@@ -8,7 +8,11 @@ use std::{
     },
 };
 
-use odograph_domain::{carrier, envelope::Lane};
+use odograph_domain::{
+    carrier,
+    envelope::{Lane, weight},
+    queue::{Portion, Room},
+};
 use tokio::sync::Notify;
 
 pub(super) struct Inbox {
@@ -16,6 +20,7 @@ pub(super) struct Inbox {
     changed: Notify,
     /// Messages of the broker brought by this channel and not acknowledged.
     held: Arc<AtomicU64>,
+    portion: Portion,
 }
 
 #[derive(Default)]
@@ -23,6 +28,8 @@ struct State {
     urgent: VecDeque<Message>,
     live: VecDeque<Message>,
     bulk: VecDeque<Message>,
+    /// Delivery tags of what was no message for anybody, and is acknowledged already.
+    dropped: Vec<u64>,
     lost: Option<String>,
     closed: bool,
 }
@@ -49,11 +56,12 @@ impl State {
 }
 
 impl Inbox {
-    pub(super) fn new(held: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(held: Arc<AtomicU64>, portion: Portion) -> Self {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
             held,
+            portion,
         }
     }
 
@@ -107,23 +115,46 @@ impl Inbox {
         self.state().lost.clone()
     }
 
-    /// Up to `max` envelopes, or somewhat more where they travelled together: urgent, then live, then bulk, each in order.
+    /// Up to `max` envelopes and a portion of bytes, or somewhat more where they travelled together: urgent, then live, then
+    /// bulk, each in order.
     pub(super) fn take(&self, max: usize) -> Vec<Message> {
         let mut state = self.state();
+        let mut room = Room::new(self.portion, max);
         let mut taken = Vec::new();
         for lane in Lane::ALL {
             let waiting = state.lane(lane);
-            let mut some = waiting.len().min(max - taken.len());
-            // What travels together is taken together: whoever leaves in between gives back a message as a whole.
-            while some > 0 && some < waiting.len() && waiting[some].tag == waiting[some - 1].tag {
-                some += 1;
-            }
-            taken.extend(waiting.drain(..some));
-            if taken.len() >= max {
-                break;
+            while let Some(first) = waiting.front() {
+                // What travels together is taken together: whoever leaves in between gives back a message as a whole.
+                let tag = first.tag;
+                let together = waiting.iter().take_while(|message| message.tag == tag);
+                let (count, bytes) = together.fold((0, 0), |(count, bytes), message| {
+                    (count + 1, bytes + weight(&message.bytes))
+                });
+                if !room.admits(lane, count, bytes) {
+                    break;
+                }
+                taken.extend(waiting.drain(..count));
             }
         }
         taken
+    }
+
+    /// Everything, whatever it weighs.
+    pub(super) fn take_all(&self) -> Vec<Message> {
+        let mut state = self.state();
+        let mut taken = Vec::new();
+        for lane in Lane::ALL {
+            taken.extend(state.lane(lane).drain(..));
+        }
+        taken
+    }
+
+    pub(super) fn drop_tag(&self, tag: u64) {
+        self.state().dropped.push(tag);
+    }
+
+    pub(super) fn dropped(&self) -> Vec<u64> {
+        std::mem::take(&mut self.state().dropped)
     }
 
     /// Returns when something was put in, or the channel lost, since the last call.

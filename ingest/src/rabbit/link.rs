@@ -9,7 +9,7 @@ use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use odograph_domain::queue::QueueError;
 use tokio::sync::Mutex;
 
-use super::{RabbitOptions, answered_within, backoff::Backoff, reason, topology::Topology};
+use super::{RabbitOptions, answered_within, backoff::Backoff, reason, topology::Chosen};
 
 /// For one attempt: TCP, TLS, login, and declaring what may be dozens of queues on a busy broker.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) struct Link {
     /// What this connection is for, in logs and in the broker's own list.
     role: &'static str,
     uri: AMQPUri,
-    topology: Arc<Topology>,
+    topology: Arc<Chosen>,
     state: Mutex<State>,
 }
 
@@ -36,11 +36,7 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(
-        options: &RabbitOptions,
-        role: &'static str,
-        topology: Arc<Topology>,
-    ) -> Result<Self, QueueError> {
+    pub(super) fn new(options: &RabbitOptions, role: &'static str, topology: Arc<Chosen>) -> Result<Self, QueueError> {
         // The parser's own error may quote what it was given, password and all.
         let mut uri: AMQPUri = options.url.parse().map_err(|_| {
             QueueError::Misused(
@@ -99,11 +95,12 @@ impl Link {
     }
 
     async fn attempt(&self) -> Result<Connection, QueueError> {
-        let name = format!("{} {}", self.topology.exchange(), self.role);
+        let topology = self.topology.get();
+        let name = format!("{} {}", topology.exchange(), self.role);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        answered_within(ATTEMPT, "connecting to the broker", async {
+        answered_within(ATTEMPT.max(topology.patience()), "connecting to the broker", async {
             let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
-            self.topology.declare(&connection).await?;
+            topology.declare(&connection).await?;
             Ok(connection)
         })
         .await

@@ -17,23 +17,29 @@ use odograph_domain::{
     envelope::{Envelope, Lane},
     queue::QueueError,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
-use super::{PATIENCE, answered, link::Link, topology::Topology};
+use super::{
+    ANSWER, PATIENCE, answered, answered_within,
+    link::Link,
+    topology::{Chosen, Topology},
+};
 
 /// Messages of one batch that may be unconfirmed at once.
 const WINDOW: usize = 512;
 /// Batches published at once; the rest wait for their turn. Bounds the channels in use.
 const AT_ONCE: usize = 64;
 /// Quorum queues confirm within milliseconds; a broker that takes this long is of no use to a waiting sender.
-const CONFIRM: Duration = Duration::from_secs(30);
+const CONFIRM: Duration = Duration::from_secs(10);
 /// How often a publisher that waits looks whether the broker has blocked it.
 const LOOK: Duration = Duration::from_millis(100);
 const PERSISTENT: u8 = 2;
 
 pub(super) struct Publishing {
     link: Link,
-    topology: Arc<Topology>,
+    topology: Arc<Chosen>,
+    /// Shared by everything under way; taken alone to go over to other queues.
+    under_way: RwLock<()>,
     permits: Semaphore,
     /// Channels in confirm mode with nothing in flight. A batch has its channel to itself, so that a message the broker
     /// returns can only be one of its own.
@@ -46,10 +52,11 @@ struct Message {
 }
 
 impl Publishing {
-    pub(super) fn new(link: Link, topology: Arc<Topology>) -> Self {
+    pub(super) fn new(link: Link, topology: Arc<Chosen>) -> Self {
         Self {
             link,
             topology,
+            under_way: RwLock::default(),
             permits: Semaphore::new(AT_ONCE),
             idle: Mutex::default(),
         }
@@ -63,12 +70,20 @@ impl Publishing {
         if envelopes.is_empty() {
             return Ok(());
         }
-        let messages = self.messages(envelopes)?;
-        let permit = self.permits.acquire().await;
-        let _permit = permit.map_err(|_| QueueError::Unavailable("the queue has been closed".to_owned()))?;
-        let connection = self.link.connection(Instant::now() + PATIENCE).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let busy = |_| QueueError::Saturated("too much is being published at once".to_owned());
+        let permit = tokio::time::timeout_at(deadline.into(), self.permits.acquire()).await;
+        let _permit = permit
+            .map_err(busy)?
+            .map_err(|_| QueueError::Unavailable("the queue has been closed".to_owned()))?;
+        let _under_way = tokio::time::timeout_at(deadline.into(), self.under_way.read())
+            .await
+            .map_err(busy)?;
+        let topology = self.topology.get();
+        let messages = messages(&topology, envelopes)?;
+        let connection = self.link.connection(deadline).await?;
         let channel = self.channel(&connection).await?;
-        match unless_blocked(&connection, self.send(&channel, messages)).await {
+        match unless_blocked(&connection, send(&channel, &topology.exchange(), messages)).await {
             Ok(()) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
                 Ok(())
@@ -84,27 +99,18 @@ impl Publishing {
         }
     }
 
-    /// What goes to the same queue travels together, in order.
-    fn messages(&self, envelopes: &[Envelope]) -> Result<Vec<Message>, QueueError> {
-        let mut by_queue: BTreeMap<(Lane, u16), Vec<Vec<u8>>> = BTreeMap::new();
-        for envelope in envelopes {
-            let bytes = envelope
-                .encode()
-                .map_err(|error| QueueError::Misused(error.to_string()))?;
-            let partition = envelope.header.partition(self.topology.partitions());
-            by_queue
-                .entry((envelope.header.lane, partition))
-                .or_default()
-                .push(bytes);
-        }
-        let message = |((lane, partition), envelopes)| {
-            let routing_key = Topology::routing_key(lane, partition);
-            carrier::pack(envelopes).into_iter().map(move |bytes| Message {
-                routing_key: routing_key.clone(),
-                bytes,
-            })
-        };
-        Ok(by_queue.into_iter().flat_map(message).collect())
+    pub(super) fn topology(&self) -> Arc<Topology> {
+        self.topology.get()
+    }
+
+    /// Declares what is missing, and publishes there once nothing is under way to where it was before.
+    pub(super) async fn go_over_to(&self, next: Topology) -> Result<(), QueueError> {
+        let connection = self.link.connection(Instant::now() + PATIENCE).await?;
+        answered_within(next.patience(), "declaring the queues", next.declare(&connection)).await?;
+        let alone = tokio::time::timeout(ANSWER + CONFIRM, self.under_way.write()).await;
+        let _alone = alone.map_err(|_| QueueError::Unavailable("what is being published does not end".to_owned()))?;
+        self.topology.set(Arc::new(next));
+        Ok(())
     }
 
     async fn channel(&self, connection: &Connection) -> Result<Channel, QueueError> {
@@ -126,43 +132,65 @@ impl Publishing {
             .map_err(Failure::into_error)
     }
 
-    /// Sends in order, and returns when the broker has confirmed all. One at a time, since only then the order holds; the
-    /// confirms come while later ones are sent.
-    async fn send(&self, channel: &Channel, messages: Vec<Message>) -> Result<(), Failure> {
-        let exchange = self.topology.exchange();
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type("application/octet-stream".into());
-        let mut in_flight = VecDeque::with_capacity(WINDOW.min(messages.len()));
-        for message in messages {
-            if in_flight.len() >= WINDOW
-                && let Some(oldest) = in_flight.pop_front()
-            {
-                confirmed(oldest).await?;
-            }
-            let sent = channel.basic_publish(
-                exchange.as_str().into(),
-                message.routing_key.into(),
-                options,
-                &message.bytes,
-                properties.clone(),
-            );
-            in_flight.push_back(answered("publishing", sent).await.map_err(Failure::Queue)?);
-        }
-        for confirm in in_flight {
-            confirmed(confirm).await?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.link.close().await;
     }
+}
+
+/// What goes to the same queue travels together, in order.
+fn messages(topology: &Topology, envelopes: &[Envelope]) -> Result<Vec<Message>, QueueError> {
+    let mut by_queue: BTreeMap<(Lane, u16), Vec<Vec<u8>>> = BTreeMap::new();
+    for envelope in envelopes {
+        let bytes = envelope
+            .encode()
+            .map_err(|error| QueueError::Misused(error.to_string()))?;
+        let partition = envelope.header.partition(topology.partitions());
+        by_queue
+            .entry((envelope.header.lane, partition))
+            .or_default()
+            .push(bytes);
+    }
+    let message = |((lane, partition), envelopes)| {
+        let routing_key = Topology::routing_key(lane, partition);
+        carrier::pack(envelopes).into_iter().map(move |bytes| Message {
+            routing_key: routing_key.clone(),
+            bytes,
+        })
+    };
+    Ok(by_queue.into_iter().flat_map(message).collect())
+}
+
+/// Sends in order, and returns when the broker has confirmed all. One at a time, since only then the order holds; the
+/// confirms come while later ones are sent.
+async fn send(channel: &Channel, exchange: &str, messages: Vec<Message>) -> Result<(), Failure> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/octet-stream".into());
+    let mut in_flight = VecDeque::with_capacity(WINDOW.min(messages.len()));
+    for message in messages {
+        if in_flight.len() >= WINDOW
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            confirmed(oldest).await?;
+        }
+        let sent = channel.basic_publish(
+            exchange.into(),
+            message.routing_key.into(),
+            options,
+            &message.bytes,
+            properties.clone(),
+        );
+        in_flight.push_back(answered("publishing", sent).await.map_err(Failure::Queue)?);
+    }
+    for confirm in in_flight {
+        confirmed(confirm).await?;
+    }
+    Ok(())
 }
 
 enum Failure {

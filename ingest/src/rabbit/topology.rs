@@ -1,8 +1,11 @@
 //! Exchange, queues and bindings of one generation.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use lapin::{
     Channel, Connection, ErrorKind, ExchangeKind,
     options::{
@@ -11,10 +14,15 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
-use odograph_domain::envelope::Lane;
+use odograph_domain::{
+    envelope::Lane,
+    queue::{Generation, Waiting},
+};
 
-use super::{RabbitOptions, intake};
+use super::{ANSWER, ANSWER_BY_PARTITION, RabbitOptions, intake, probe};
 
+/// Channels open at once to look at queues.
+const LOOKS_AT_ONCE: usize = 16;
 /// As good as none. RabbitMQ 4 gives up on a message after 20 returns unless told otherwise, and what it gives up on is lost;
 /// -1 would switch that off there, but to 3.10 it is a limit that the first return exceeds.
 const DELIVERY_LIMIT: i32 = i32::MAX;
@@ -25,13 +33,44 @@ pub(super) const GONE: Duration = Duration::from_secs(1);
 
 pub(super) struct Topology {
     options: RabbitOptions,
+    /// Nothing of it is made again: it is being worked off.
+    superseded: bool,
+}
+
+/// The topology that is worked with just now.
+pub(super) struct Chosen(RwLock<Arc<Topology>>);
+
+impl Chosen {
+    pub(super) fn new(topology: Arc<Topology>) -> Self {
+        Self(RwLock::new(topology))
+    }
+
+    pub(super) fn get(&self) -> Arc<Topology> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set(&self, topology: Arc<Topology>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = topology;
+    }
 }
 
 impl Topology {
     pub(super) fn new(options: &RabbitOptions) -> Self {
         Self {
             options: options.clone(),
+            superseded: false,
         }
+    }
+
+    pub(super) fn superseded(self) -> Self {
+        Self {
+            superseded: true,
+            ..self
+        }
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.options.numbered()
     }
 
     pub(super) fn exchange(&self) -> String {
@@ -46,8 +85,16 @@ impl Topology {
         self.options.partitions
     }
 
-    pub(super) fn prefetch(&self) -> u16 {
-        self.options.prefetch
+    /// How long the broker may take over all queues.
+    pub(super) fn patience(&self) -> Duration {
+        ANSWER + ANSWER_BY_PARTITION * u32::from(self.options.partitions)
+    }
+
+    pub(super) fn prefetch(&self, lane: Lane) -> u16 {
+        match lane {
+            Lane::Live => self.options.prefetch,
+            Lane::Urgent | Lane::Bulk => self.options.bulk_prefetch,
+        }
     }
 
     pub(super) fn routing_key(lane: Lane, partition: u16) -> String {
@@ -56,6 +103,9 @@ impl Topology {
 
     /// Declares what is missing. What is there already stays as it is.
     pub(super) async fn declare(&self, connection: &Connection) -> lapin::Result<()> {
+        if self.superseded {
+            return Ok(());
+        }
         if self.options.intake {
             intake::declare(connection, &self.options).await?;
         }
@@ -127,6 +177,9 @@ impl Topology {
     ///
     /// On a channel of its own: a refused declaration closes the channel it was made on.
     pub(super) async fn declare_partition(&self, connection: &Connection, partition: u16) -> lapin::Result<()> {
+        if self.superseded {
+            return Ok(());
+        }
         let channel = connection.create_channel().await?;
         try_join_all(Lane::ALL.map(|lane| self.declare_queue(&channel, lane, partition))).await?;
         channel.close(200, "declared".into()).await
@@ -149,19 +202,95 @@ impl Topology {
             .await
     }
 
+    /// Without its exchange nobody can publish to it any more, whatever they believe.
+    pub(super) async fn seal(&self, connection: &Connection) -> lapin::Result<()> {
+        let channel = connection.create_channel().await?;
+        channel
+            .exchange_delete(self.exchange().into(), ExchangeDeleteOptions::default())
+            .await?;
+        channel.close(200, "sealed".into()).await
+    }
+
+    /// Whether every queue is empty and nobody consumes from one, so that nobody holds anything of it either.
+    ///
+    /// A quorum queue that still reads its log, after its broker was started, says that it is empty. So what seems to be
+    /// empty is asked to take a message and to give it back as its first.
+    pub(super) async fn is_drained(&self, connection: &Connection) -> lapin::Result<bool> {
+        let mut looks = stream::iter(self.options.queues())
+            .map(|queue| async move { self.look(connection, &queue).await })
+            .buffer_unordered(LOOKS_AT_ONCE);
+        while let Some(seen) = looks.try_next().await? {
+            if seen != (0, 0) {
+                return Ok(false);
+            }
+        }
+        let mut probes = stream::iter(self.options.queues())
+            .map(|queue| async move { probe::comes_first(connection, &queue).await })
+            .buffer_unordered(LOOKS_AT_ONCE);
+        while let Some(first) = probes.try_next().await? {
+            if !first {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Messages that wait to be delivered, over all queues.
     pub(super) async fn waiting(&self, connection: &Connection) -> lapin::Result<u64> {
+        self.waiting_over(connection, self.options.queues()).await
+    }
+
+    pub(super) async fn waiting_in(&self, connection: &Connection, lane: Lane) -> lapin::Result<u64> {
+        let queues = (0..self.options.partitions).map(|partition| self.queue(lane, partition));
+        self.waiting_over(connection, queues).await
+    }
+
+    pub(super) async fn waiting_of(&self, connection: &Connection, partition: u16) -> lapin::Result<u64> {
+        let queues = Lane::ALL.into_iter().map(|lane| self.queue(lane, partition));
+        self.waiting_over(connection, queues).await
+    }
+
+    async fn waiting_over(&self, connection: &Connection, queues: impl Iterator<Item = String>) -> lapin::Result<u64> {
+        stream::iter(queues)
+            .map(|queue| async move { self.look(connection, &queue).await })
+            .buffer_unordered(LOOKS_AT_ONCE)
+            .try_fold(0, |sum, (messages, _)| async move { Ok(sum + u64::from(messages)) })
+            .await
+    }
+
+    /// Messages that wait in a queue and who consumes from it; nothing of one that is not there.
+    async fn look(&self, connection: &Connection, queue: &str) -> lapin::Result<(u32, u32)> {
         let channel = connection.create_channel().await?;
-        let names: Vec<String> = self.options.queues().collect();
-        let asked = names.into_iter().map(|name| {
-            channel.queue_declare(
-                name.into(),
-                QueueDeclareOptions::durable().passive(),
-                FieldTable::default(),
-            )
-        });
-        let queues = try_join_all(asked).await?;
-        Ok(queues.iter().map(|queue| u64::from(queue.message_count())).sum())
+        let passive = QueueDeclareOptions::durable().passive();
+        match channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+        {
+            Ok(queue) => {
+                let seen = (queue.message_count(), queue.consumer_count());
+                channel.close(200, "looked".into()).await?;
+                Ok(seen)
+            }
+            Err(error) if is_not_found(&error) => Ok((0, 0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Topology::waiting`], each queue by itself.
+    pub(super) async fn waiting_by_queue(&self, connection: &Connection) -> lapin::Result<Vec<Waiting>> {
+        let queues = (0..self.options.partitions).flat_map(|partition| Lane::ALL.map(|lane| (partition, lane)));
+        stream::iter(queues)
+            .map(|(partition, lane)| async move {
+                let (messages, _) = self.look(connection, &self.queue(lane, partition)).await?;
+                lapin::Result::Ok(Waiting {
+                    partition,
+                    lane,
+                    messages: u64::from(messages),
+                })
+            })
+            .buffer_unordered(LOOKS_AT_ONCE)
+            .try_collect()
+            .await
     }
 }
 
@@ -192,7 +321,7 @@ pub(super) fn found<T>(answer: lapin::Result<T>) -> lapin::Result<bool> {
     }
 }
 
-fn is_not_found(error: &lapin::Error) -> bool {
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     const NOT_FOUND: AMQPErrorKind = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
     matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == NOT_FOUND)
 }

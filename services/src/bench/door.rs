@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     cpu::Cpu,
-    ingest::{self, Message, drive},
+    ingest::{self, Format, Message, drive},
     served::Served,
     world::World,
 };
@@ -31,6 +31,7 @@ pub struct Plan {
     /// Samples in a batch.
     pub batch: usize,
     pub connections: usize,
+    pub format: Format,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
         workers: 0,
         publishers: plan.connections,
         queue_full: false,
+        format: plan.format,
     };
     let lanes = drive(&driven, &fleet, start)?;
     world.scratch.analyze().await?;
@@ -132,9 +134,10 @@ impl Sender {
             request.clear();
             let head = format!(
                 "POST /v1/telemetry/batches HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: \
-                 application/json\r\ncontent-length: {}\r\n\r\n",
+                 {}\r\ncontent-length: {}\r\n\r\n",
                 self.address,
                 self.token,
+                message.content_type.as_str(),
                 message.payload.len()
             );
             request.extend_from_slice(head.as_bytes());

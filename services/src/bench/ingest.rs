@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use futures_util::future::try_join_all;
 use odograph_domain::{
-    batch::{AccelFrame, Gravity},
+    batch::{AccelFrame, Batch, BatchId, Gravity},
     envelope::{ContentEncoding, ContentType, Envelope, Header, Lane, Source},
     id::{MessageId, TenantId, VehicleId},
     queue::{Publisher, Queue},
@@ -32,11 +32,11 @@ use uuid::Uuid;
 use super::{
     cpu::Cpu,
     drive::Car,
-    world::{Insured, World, rabbit, unique},
+    world::{Insured, World, unique},
 };
 use crate::{
     meter::{Meter, Step},
-    root::Parts,
+    root::{Parts, rabbit_options},
     worker,
 };
 
@@ -57,6 +57,23 @@ pub struct Plan {
     pub publishers: usize,
     /// Everything is in the queue before anybody works on it, so that the workers alone are measured.
     pub queue_full: bool,
+    pub format: Format,
+}
+
+/// How batches are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Json,
+    Protobuf,
+}
+
+impl Format {
+    fn content_type(self) -> ContentType {
+        match self {
+            Self::Json => ContentType::Json,
+            Self::Protobuf => ContentType::Protobuf,
+        }
+    }
 }
 
 /// What came of it.
@@ -87,6 +104,7 @@ pub struct Reference {
 pub(super) struct Message {
     vehicle: VehicleId,
     given: Arc<str>,
+    pub(super) content_type: ContentType,
     pub(super) payload: Vec<u8>,
     pub(super) samples: u64,
 }
@@ -190,7 +208,7 @@ pub(super) fn drive(plan: &Plan, fleet: &[Insured], start: EventTime) -> Result<
     Ok(lanes.into_iter().map(interleave).collect())
 }
 
-fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
+pub(super) fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
     let mut waiting: Vec<_> = vehicles.into_iter().map(Vec::into_iter).collect();
     let mut out = Vec::new();
     loop {
@@ -202,17 +220,7 @@ fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
     }
 }
 
-fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -> Result<Vec<Message>> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        schema: u8,
-        batch_id: String,
-        vehicle: &'a str,
-        accel_frame: AccelFrame,
-        gravity: Gravity,
-        samples: &'a [Sample],
-    }
-
+pub(super) fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -> Result<Vec<Message>> {
     let mut car = Car::new(plan.seed, number as u64);
     let given: Arc<str> = format!("vehicle-{number}").into();
     let mut messages = Vec::new();
@@ -221,23 +229,51 @@ fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -
         let samples = car.trip(begins, plan.trip_s);
         begins = begins + TimeDelta::seconds(i64::from(plan.trip_s)) + BETWEEN;
         for (place, samples) in samples.chunks(plan.batch).enumerate() {
-            let payload = serde_json::to_vec(&Body {
-                schema: 1,
-                batch_id: format!("{given}-{trip}-{place}"),
-                vehicle: &given,
+            let batch = Batch {
+                batch_id: BatchId::parse(format!("{given}-{trip}-{place}"))?,
+                vehicle: given.to_string(),
+                device: None,
+                driver: None,
                 accel_frame: AccelFrame::Vehicle,
                 gravity: Gravity::Included,
-                samples,
-            })?;
+                samples: samples.to_vec(),
+                impacts: Vec::new(),
+            };
             messages.push(Message {
                 vehicle: insured.vehicle,
                 given: given.clone(),
-                payload,
+                content_type: plan.format.content_type(),
+                payload: match plan.format {
+                    Format::Json => json(&batch)?,
+                    Format::Protobuf => batch.to_protobuf(),
+                },
                 samples: samples.len() as u64,
             });
         }
     }
     Ok(messages)
+}
+
+/// As a device writes it.
+fn json(batch: &Batch) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        schema: u8,
+        batch_id: &'a BatchId,
+        vehicle: &'a str,
+        accel_frame: AccelFrame,
+        gravity: Gravity,
+        samples: &'a [Sample],
+    }
+
+    Ok(serde_json::to_vec(&Body {
+        schema: 1,
+        batch_id: &batch.batch_id,
+        vehicle: &batch.vehicle,
+        accel_frame: batch.accel_frame,
+        gravity: batch.gravity,
+        samples: &batch.samples,
+    })?)
 }
 
 async fn publish_all(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since: Instant) -> Result<()> {
@@ -269,7 +305,7 @@ async fn finished(world: &World, batches: u64, since: Instant) -> Result<(Durati
 }
 
 /// Waits until nothing is left; fails when that no longer changes.
-async fn progresses<F: Future<Output = Result<u64>>>(left: impl Fn() -> F) -> Result<()> {
+pub(super) async fn progresses<F: Future<Output = Result<u64>>>(left: impl Fn() -> F) -> Result<()> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {
         let now_left = left().await?;
@@ -324,7 +360,7 @@ impl Sender {
     }
 }
 
-fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
+pub(super) fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
     let header = Header {
         message_id: MessageId::from_uuid(parts.ids.uuid()),
         tenant,
@@ -335,7 +371,7 @@ fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
         vehicle_given: message.given.to_string(),
         device: None,
         received_at: ReceivedAt::new(parts.clock.now()),
-        content_type: ContentType::Json,
+        content_type: message.content_type,
         content_encoding: ContentEncoding::Identity,
         traceparent: None,
         resubmission_of: None,
@@ -349,7 +385,7 @@ fn envelope(parts: &Parts, tenant: TenantId, message: &Message) -> Envelope {
 
 /// Publishes the same messages to queues of their own, and inserts what comes out of them into one table.
 async fn reference(world: &World, plan: &Plan, lanes: &[Vec<Message>]) -> Result<Reference> {
-    let mut options = rabbit(&world.parts.config);
+    let mut options = rabbit_options(&world.parts.config);
     options.prefix = format!("odograph-bench-{}", unique());
     let queue = RabbitQueue::connect(options).await?;
     let table = world.scratch.payload_table(4).await?;

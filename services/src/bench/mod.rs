@@ -3,7 +3,9 @@
 pub mod cpu;
 pub mod door;
 pub mod drive;
+pub mod encodings;
 pub mod ingest;
+pub mod lanes;
 pub mod load;
 pub mod reads;
 pub mod scoring;

@@ -12,13 +12,13 @@ use odograph_domain::{
     rating::RatingPlan,
     settings::TenantSettings,
 };
-use odograph_ingest::rabbit::{RabbitOptions, RabbitQueue};
+use odograph_ingest::rabbit::RabbitQueue;
 use odograph_store::{NewDriver, NewPolicy, NewTenant, NewVehicle, Scratch, TenantStore};
 
 use crate::{
     config::Config,
     plan,
-    root::{Parts, System, random_bytes},
+    root::{Parts, System, rabbit_options, random_bytes},
 };
 
 /// Registered at once: more wait for each other.
@@ -112,7 +112,7 @@ impl World {
     /// Deletes the queues and, unless it is to be kept, the database.
     pub async fn end(self) -> Result<()> {
         if !self.parts.config.queue.url.is_empty() {
-            let queue = RabbitQueue::connect(rabbit(&self.parts.config)).await?;
+            let queue = RabbitQueue::connect(rabbit_options(&self.parts.config)).await?;
             queue.delete().await?;
             queue.close().await;
         }
@@ -129,18 +129,6 @@ impl World {
 pub fn unique() -> String {
     use odograph_domain::id::IdSource as _;
     System.uuid().simple().to_string()
-}
-
-/// As the configuration says.
-pub fn rabbit(config: &Config) -> RabbitOptions {
-    RabbitOptions {
-        url: config.queue.url.clone(),
-        prefix: config.queue.prefix.clone(),
-        generation: config.queue.generation,
-        partitions: config.queue.partitions,
-        prefetch: config.queue.prefetch,
-        intake: config.intake.enabled,
-    }
 }
 
 async fn insure(store: &TenantStore, plan: &RatingPlan, number: usize, starts_on: NaiveDate) -> Result<Insured> {

@@ -70,9 +70,7 @@ impl Message {
             catch_unwind(decode).unwrap_or_else(|_| Err(Refusal::new(MessageRejection::Poison, "decoding failed")));
         if let Ok(decoded) = &decoded {
             envelope.header.vehicle_given = decoded.vehicle.clone().unwrap_or_default();
-            if is_urgent(decoded) {
-                envelope.header.lane = Lane::Urgent;
-            }
+            envelope.header.lane = Lane::of(is_urgent(decoded), decoded.samples.len(), envelope.payload.len());
         }
         Self {
             envelope,

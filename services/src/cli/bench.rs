@@ -2,10 +2,16 @@ use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use odograph_domain::envelope::Lane;
 
 use super::table;
 use crate::{
-    bench::{door, ingest, reads, scoring, world::World},
+    bench::{
+        door, encodings,
+        ingest::{self, Format},
+        lanes, reads, scoring,
+        world::World,
+    },
     config::Config,
 };
 
@@ -14,12 +20,31 @@ use crate::{
 pub(super) enum Bench {
     /// Batches through the queue to committed trips, scores and premiums, in a database made for it.
     Ingest(Ingest),
+    /// How long live and urgent batches wait for their commit beside a backfill, and without one.
+    Lanes(Lanes),
     /// Batches over HTTP until the queue holds them, by a database and queues made for it.
     Http(Http),
     /// Trips, scores and premiums read through the API at a fixed rate, from a database made for it.
     Reads(Reads),
     /// Trip features of samples in memory, on all cores. Beside polars: scripts/bench-scoring.
     Scoring(Scoring),
+    /// Ways to write samples down: bytes and time a sample, on the same car-days. Beside Arrow IPC: scripts/bench-encodings.
+    Encodings(Encodings),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Encodings {
+    /// Car-days of 2,400 samples.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    cars: u32,
+    /// Runs of each; the fastest counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the samples there as Parquet, a file a block, for others to write down.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +102,9 @@ pub(super) struct Ingest {
     /// Samples in a batch.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// What batches are written as.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
     /// Samples offered a second; as fast as it goes without it.
     #[arg(long)]
     rate: Option<f64>,
@@ -109,6 +137,35 @@ pub(super) struct Ingest {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Lanes {
+    /// Vehicles that send live.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    vehicles: u32,
+    /// Live batches of ten samples a second; one in ten goes by the urgent lane.
+    #[arg(long, default_value_t = 100.0)]
+    rate: f64,
+    /// Seconds of sending, without and with a backfill.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// Vehicles in the backfill, 1,800 samples each.
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    bulk_vehicles: u32,
+    /// Samples in a batch of the backfill.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    bulk_batch: u32,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Broker, instead of queue.url.
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave the database behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Http {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     vehicles: u32,
@@ -117,6 +174,9 @@ pub(super) struct Http {
     /// Samples in a request.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+    /// What they are written as.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
     /// Connections side by side, each with one request at a time.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
@@ -130,14 +190,96 @@ pub(super) struct Http {
     keep: bool,
 }
 
+impl Lanes {
+    async fn run(self, mut config: Config) -> Result<()> {
+        if let Some(url) = &self.queue_url {
+            config.queue.url.clone_from(url);
+        }
+        anyhow::ensure!(self.rate > 0.0, "--rate: wanted more than 0, got {}", self.rate);
+        let plan = lanes::Plan {
+            seed: self.seed,
+            live_vehicles: self.vehicles as usize,
+            rate: self.rate,
+            lasts: Duration::from_secs(u64::from(self.seconds)),
+            bulk_vehicles: self.bulk_vehicles as usize,
+            bulk_batch: self.bulk_batch as usize,
+            workers: self.workers as usize,
+        };
+        let world = World::make(config, self.keep).await?;
+        let ran = lanes::run(&world, &plan).await;
+        world.end().await?;
+        let outcome = ran?;
+        show_lanes(&outcome);
+        outcome.check()
+    }
+}
+
+fn show_lanes(outcome: &lanes::Outcome) {
+    println!(
+        "{} live batches alone, then as many beside a backfill of {} samples in {} batches; {} of those were left when the \
+         last live one was committed, all done after {:.1} s\n",
+        outcome.live_batches,
+        outcome.bulk_samples,
+        outcome.bulk_batches,
+        outcome.bulk_left,
+        outcome.bulk_took.as_secs_f64()
+    );
+    let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
+    let of = |name: &str, meter: &crate::meter::Meter, lane: Lane| {
+        let latency = meter.lane(lane);
+        let quantiles = [0.5, 0.99, 1.0].map(|share| ms(latency.quantile(share)));
+        [name.to_owned(), lane.as_str().to_owned(), latency.count().to_string()]
+            .into_iter()
+            .chain(quantiles)
+            .collect::<Vec<_>>()
+    };
+    let rows = [
+        of("alone", &outcome.alone, Lane::Urgent),
+        of("alone", &outcome.alone, Lane::Live),
+        of("beside a backfill", &outcome.beside, Lane::Urgent),
+        of("beside a backfill", &outcome.beside, Lane::Live),
+    ];
+    let header = ["", "lane", "batches", "p50 ms", "p99 ms", "max ms"];
+    let mut table = table::render(&header, rows);
+    table::figures(&mut table, &[2, 3, 4, 5]);
+    println!("{table}");
+}
+
 impl Bench {
     pub(super) async fn run(self, config: Config) -> Result<()> {
         match self {
             Self::Ingest(ingest) => ingest.run(config).await,
+            Self::Lanes(lanes) => lanes.run(config).await,
             Self::Http(http) => http.run(config).await,
             Self::Reads(reads) => reads.run(config).await,
             Self::Scoring(scoring) => scoring.run(),
+            Self::Encodings(encodings) => encodings.run(),
         }
+    }
+}
+
+impl Encodings {
+    fn run(self) -> Result<()> {
+        let blocks = encodings::blocks(self.seed, self.cars)?;
+        if let Some(folder) = &self.write {
+            encodings::write(&blocks, folder)?;
+        }
+        let samples: usize = blocks.iter().map(Vec::len).sum();
+        let of_sample = |duration: Duration| format!("{:.0}", duration.as_secs_f64() * 1e9 / samples as f64);
+        let rows = encodings::run(&blocks, self.rounds)?.into_iter().map(|figures| {
+            vec![
+                figures.name.clone(),
+                format!("{:.2}", figures.bytes as f64 / samples as f64),
+                format!("{:.1}", figures.bytes as f64 / f64::from(self.cars) / 1000.0),
+                of_sample(figures.write),
+                of_sample(figures.read),
+            ]
+        });
+        let header = ["encoding", "bytes/sample", "kB/car-day", "ns to write", "ns to read"];
+        let mut table = table::render(&header, rows);
+        table::figures(&mut table, &[1, 2, 3, 4]);
+        println!("{samples} samples in {} blocks\n{table}", blocks.len());
+        Ok(())
     }
 }
 
@@ -164,6 +306,7 @@ impl Ingest {
             workers: self.workers as usize,
             publishers: self.publishers as usize,
             queue_full: self.queue_full,
+            format: self.format,
         };
         let world = World::make(config, self.keep).await?;
         let ran = ingest::run(&world, &plan).await;
@@ -240,6 +383,7 @@ impl Http {
             requests: self.requests as usize,
             batch: self.batch as usize,
             connections: self.connections as usize,
+            format: self.format,
         };
         let world = World::make(config, self.keep).await?;
         let ran = door::run(&world, &plan).await;

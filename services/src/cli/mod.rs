@@ -6,16 +6,19 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use odograph_store::{Listed, Page};
 
-use crate::{config::Config, logging};
+use crate::{config::Config, logging, traces::Traces};
 
 mod bench;
 mod checklist;
 pub mod client;
 mod demo;
 mod healthcheck;
+mod hold;
 mod import;
+mod lake;
 mod migrate;
 mod openapi;
+mod queue;
 mod rebuild;
 mod report;
 pub mod serve;
@@ -63,6 +66,12 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     /// Derive trips, scores and premiums anew from the raw data, or say what would come of it.
     Rebuild(rebuild::Rebuild),
+    /// Raw data and trips as files in object storage.
+    #[command(subcommand)]
+    Lake(lake::Lake),
+    /// Keep raw data beyond its retention.
+    #[command(subcommand)]
+    Hold(hold::Hold),
     /// Write a report of a driver or a fleet: one page that stands alone.
     #[command(subcommand)]
     Report(report::Report),
@@ -70,6 +79,9 @@ enum Command {
     Openapi(openapi::Openapi),
     /// Write docs/operations-matrix.md: what every operation and every table answers.
     Checklist(checklist::Checklist),
+    /// Show how the queue is cut into partitions, and change it.
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Create and list tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -94,24 +106,52 @@ impl Cli {
             _ => {}
         }
         let config = Config::load(self.config.as_deref())?;
-        logging::start(&config.log)?;
-        match self.command {
-            Command::Demo(command) => command.run(config).await,
-            Command::Serve => serve::serve(config).await,
-            Command::Work => serve::work(config).await,
-            Command::Bridge => serve::bridge(config).await,
-            Command::All => serve::all(config).await,
-            Command::Healthcheck { role } => healthcheck::run(role, config).await,
-            Command::Migrate => migrate::run(config).await,
-            Command::Import(command) => command.run(config).await,
-            Command::Report(command) => command.run(config).await,
-            Command::Checklist(command) => command.run(config).await,
-            Command::Simulate(command) => command.run(config).await,
-            Command::Rebuild(command) => command.run(config).await,
-            Command::Tenant(command) => command.run(config).await,
-            Command::Client(command) => command.run(config).await,
-            Command::Bench(command) => command.run(config).await,
-            Command::Config | Command::Openapi(_) => Ok(()),
+        let traces = match self.command.traced_as() {
+            Some(role) => Traces::start(&config.tracing, role)?,
+            None => None,
+        };
+        logging::start(&config.log, traces.as_ref())?;
+        let ran = self.command.run(config).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+        ran
+    }
+}
+
+impl Command {
+    /// The role that spans are told to come from; what is over in a moment is not traced.
+    fn traced_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve => Some("serve"),
+            Self::Work => Some("work"),
+            Self::Bridge => Some("bridge"),
+            Self::All => Some("all"),
+            _ => None,
+        }
+    }
+
+    async fn run(self, config: Config) -> Result<()> {
+        match self {
+            Self::Demo(command) => command.run(config).await,
+            Self::Serve => serve::serve(config).await,
+            Self::Work => serve::work(config).await,
+            Self::Bridge => serve::bridge(config).await,
+            Self::All => serve::all(config).await,
+            Self::Healthcheck { role } => healthcheck::run(role, config).await,
+            Self::Migrate => migrate::run(config).await,
+            Self::Import(command) => command.run(config).await,
+            Self::Lake(command) => command.run(config).await,
+            Self::Hold(command) => command.run(config).await,
+            Self::Report(command) => command.run(config).await,
+            Self::Checklist(command) => command.run(config).await,
+            Self::Simulate(command) => command.run(config).await,
+            Self::Rebuild(command) => command.run(config).await,
+            Self::Queue(command) => command.run(config).await,
+            Self::Tenant(command) => command.run(config).await,
+            Self::Client(command) => command.run(config).await,
+            Self::Bench(command) => command.run(config).await,
+            Self::Config | Self::Openapi(_) => Ok(()),
         }
     }
 }

@@ -5,28 +5,30 @@ use std::net::TcpListener;
 use anyhow::{Context, Result, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::{bridge, config::Config, root::Parts, shutdown, worker};
+use crate::{bridge, config::Config, metrics, root::Parts, shutdown, worker};
 
 pub(super) async fn serve(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
-    let served = serve_until(&parts, shutdown, |url| {
-        eprintln!("serving on {url}, documentation at {url}/docs")
-    })
-    .await;
+    let announce = |url: &str| eprintln!("serving on {url}, documentation at {url}/docs");
+    let (served, shown) = tokio::join!(
+        ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
+        metrics::serve(&parts, "serve", shutdown.clone()),
+    );
     parts.close().await?;
-    served
+    served.and(shown)
 }
 
 pub(super) async fn work(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
-    let (worked, bridged) = tokio::join!(
+    let (worked, bridged, shown) = tokio::join!(
         ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
         bridge_while(&parts, &shutdown),
+        metrics::serve(&parts, "work", shutdown.clone()),
     );
     parts.close().await?;
-    worked.and(bridged)
+    worked.and(bridged).and(shown)
 }
 
 pub(super) async fn bridge(config: Config) -> Result<()> {
@@ -35,9 +37,13 @@ pub(super) async fn bridge(config: Config) -> Result<()> {
         "there is no intake to pass on from (intake.enabled)"
     );
     let parts = Parts::open(config).await?;
-    let bridged = bridge::run(parts.clone(), shutdown::on_signal()?).await;
+    let shutdown = shutdown::on_signal()?;
+    let (bridged, shown) = tokio::join!(
+        ending(&shutdown, bridge::run(parts.clone(), shutdown.clone())),
+        metrics::serve(&parts, "bridge", shutdown.clone()),
+    );
     parts.close().await?;
-    bridged
+    bridged.and(shown)
 }
 
 /// A bridge where there is an intake; where there is none that is no reason to stop the rest.
@@ -52,13 +58,14 @@ pub(super) async fn all(config: Config) -> Result<()> {
     let parts = Parts::open(config).await?;
     let shutdown = shutdown::on_signal()?;
     let announce = |url: &str| eprintln!("serving and working on {url}, documentation at {url}/docs");
-    let (served, worked, bridged) = tokio::join!(
+    let (served, worked, bridged, shown) = tokio::join!(
         ending(&shutdown, serve_until(&parts, shutdown.clone(), announce)),
         ending(&shutdown, worker::run(parts.clone(), shutdown.clone())),
         bridge_while(&parts, &shutdown),
+        metrics::serve(&parts, "all", shutdown.clone()),
     );
     parts.close().await?;
-    served.and(worked).and(bridged)
+    served.and(worked).and(bridged).and(shown)
 }
 
 /// When one half ends, however it does, the other is told to.

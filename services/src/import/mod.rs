@@ -1,6 +1,10 @@
 //! Sending a file the way live batches go: rows become batches, batches become messages in the bulk lane.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,6 +13,7 @@ use odograph_domain::{
     id::{MessageId, TenantId, VehicleId},
     intake::{NewDeadLetter, Subject},
     outcome::{SampleRejection, Tally},
+    queue::QueueError,
     time::ReceivedAt,
 };
 use odograph_ingest::file::{self, BadRow, BatchOptions, FileError, Gathered};
@@ -33,6 +38,10 @@ pub const RUN: &str = "import_run";
 
 /// Messages published with one round of confirms.
 const PUBLISHED_TOGETHER: usize = 50;
+/// Between two attempts to publish.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a queue that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads the file and puts it into the queue, batch by batch. Rows that are no samples are kept as dead letters; the rest
 /// of the file goes on. A file that breaks off is sent as far as it reads, and named in the summary.
@@ -198,13 +207,21 @@ impl<'a> Sender<'a> {
     }
 
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        if !self.waiting.is_empty() {
-            self.parts
-                .publisher
-                .publish(&self.waiting)
-                .await
-                .context("the queue did not take the batches")?;
-            self.waiting.clear();
+        let began = Instant::now();
+        while !self.waiting.is_empty() {
+            match self.parts.publisher.publish(&self.waiting).await {
+                Ok(()) => self.waiting.clear(),
+                // What is told to slow down does: the file is still there.
+                Err(QueueError::Saturated(why)) => {
+                    tracing::warn!(queue.told = why, "the queue is full; waiting");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(QueueError::Unavailable(why)) if began.elapsed() < PATIENCE => {
+                    tracing::warn!(queue.told = why, "the queue does not answer; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(cause) => return Err(cause).context("the queue did not take the batches"),
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -27,7 +28,7 @@ use odograph_ingest::{
 use odograph_store::{DeriveTx, PutPremium, StoredTrip, content_hash};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{Instrument as _, error, warn};
 
 use super::{
     Pipeline, charge,
@@ -55,7 +56,10 @@ pub async fn all_due(
             break;
         };
         let vehicle = tx.dirty().vehicle;
-        match step(pipeline, tx, force).await? {
+        match step(pipeline, tx, force)
+            .instrument(pipeline.traced.derive(vehicle))
+            .await?
+        {
             Ok(_) => {}
             Err(cause) if force => return Err(cause.context(format!("deriving vehicle {vehicle}"))),
             // One vehicle whose data does not derive must not keep the others waiting.
@@ -70,15 +74,18 @@ pub async fn all_due(
 
 /// Derives a window that was taken, and commits it. One that does not derive is put off, and the inner error says why.
 pub async fn step(pipeline: &Pipeline, mut tx: DeriveTx, force: bool) -> Result<Result<Derived>> {
+    let (began, counts) = (Instant::now(), &pipeline.meter.counts);
     let derived = AssertUnwindSafe(derive(pipeline, &mut tx, force)).catch_unwind().await;
     match derived.unwrap_or_else(|_| Err(anyhow::anyhow!("deriving panicked"))) {
         Ok(derived) => {
             let _running = pipeline.meter.step(Step::Close);
             tx.commit(derived.rest.clone()).await?;
+            counts.derived(began.elapsed(), Some((derived.trips, derived.corrections.as_slice())));
             Ok(Ok(derived))
         }
         Err(cause) => {
             tx.put_off(PUT_OFF).await?;
+            counts.derived(began.elapsed(), None);
             Ok(Err(cause))
         }
     }
@@ -96,6 +103,19 @@ pub struct Changes {
     /// Trips that are not what was shown of them.
     pub corrections: Vec<Correction>,
     pub trips: TripCounts,
+}
+
+impl Changes {
+    /// Trips that nothing is left to derive from stay, but a policy or an assignment made since may charge them.
+    fn of_kept(kept: &[StoredTrip]) -> Self {
+        let mut changes = Self::default();
+        for trip in kept {
+            changes.days.extend(trip.days.iter().copied());
+            changes.days.insert(trip.start_day);
+            changes.drivers.extend(trip.driver);
+        }
+        changes
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -120,6 +140,9 @@ pub struct Derived {
 /// How much of a window is derived in one transaction: one old sample beside a new one makes a window of a year.
 const SLICE: TimeDelta = TimeDelta::days(7);
 
+/// The least that event times differ by.
+const INSTANT: TimeDelta = TimeDelta::milliseconds(1);
+
 /// How long a window that failed is left alone.
 const PUT_OFF: TimeDelta = TimeDelta::minutes(1);
 
@@ -129,7 +152,18 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     let running = meter.step(Step::Claim);
     let mut context = Arc::unwrap_or_clone(tx.context().await?);
     drop(running);
-    let whole = tx.dirty().window;
+    let mut whole = tx.dirty().window;
+    let mut kept = Vec::new();
+    let floor = tx.floor(window::reach(&context.settings.trip)).await?;
+    if let Some(floor) = floor.filter(|floor| whole.from < *floor) {
+        let to = whole.to.min(floor - INSTANT);
+        kept = tx.trips_overlapping(Window { to, ..whole }).await?;
+        whole.from = floor;
+    }
+    let changes = Changes::of_kept(&kept);
+    if whole.to < whole.from {
+        return keep(pipeline, tx, &context, changes).await;
+    }
     let slice = Window {
         to: whole.to.min(whole.from + SLICE),
         ..whole
@@ -141,7 +175,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
         merged,
         mut trips,
         next,
-    } = rebuild_at_home(tx, &context, slice).await?;
+    } = rebuild_at_home(tx, &context, slice, floor).await?;
     let next = match next {
         Some(at) if window.to < whole.to && at <= whole.to => Some(Window { from: at, ..whole }),
         _ => None,
@@ -156,7 +190,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     drop(running);
     let running = meter.step(Step::Replace);
     let removed = keep_ids(&mut records, &old, &context, pipeline);
-    let changes = replace(tx, &removed, records, &old).await?;
+    let changes = replace(tx, changes, &removed, records, &old).await?;
     drop(running);
     let running = meter.step(Step::Charge);
     let charged = charge::charge(pipeline, tx, &context, &changes, next.is_none()).await?;
@@ -188,6 +222,28 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     })
 }
 
+/// A window of a time whose raw data is gone for good: its trips stay as they are, and are charged as they are.
+async fn keep(pipeline: &Pipeline, tx: &mut DeriveTx, context: &VehicleContext, changes: Changes) -> Result<Derived> {
+    let changes = replace(tx, changes, &[], Vec::new(), &[]).await?;
+    let charged = charge::charge(pipeline, tx, context, &changes, true).await?;
+    tx.correct(&charged.corrections).await?;
+    let dirty = tx.dirty().clone();
+    let rows = tx.compact(dirty.window.to + INSTANT).await?;
+    if rows > 0 {
+        warn!(
+            vehicle.id = %dirty.vehicle,
+            rows,
+            "raw data came of a time whose trips can be derived no more; it is kept, and they stay as they are"
+        );
+    }
+    Ok(Derived {
+        rest: None,
+        trips: changes.trips,
+        premiums: charged.premiums,
+        corrections: charged.corrections,
+    })
+}
+
 /// Whether raw data can turn out to be of another vehicle or person by it.
 fn moves_data(why: Why) -> bool {
     matches!(
@@ -197,14 +253,19 @@ fn moves_data(why: Why) -> bool {
 }
 
 /// As [`rebuild`], once all that was read lies where it belongs by what is known now: what the window grows to, too.
-async fn rebuild_at_home(tx: &mut DeriveTx, context: &VehicleContext, slice: Window) -> Result<Rebuilt> {
+async fn rebuild_at_home(
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    slice: Window,
+    floor: Option<EventTime>,
+) -> Result<Rebuilt> {
     if !tx.dirty().cause.why.iter().any(|why| moves_data(*why)) {
-        return rebuild(tx, context, slice).await;
+        return rebuild(tx, context, slice, floor).await;
     }
     let mut settled = slice;
     tx.rehome(context, settled).await?;
     loop {
-        let rebuilt = rebuild(tx, context, slice).await?;
+        let rebuilt = rebuild(tx, context, slice, floor).await?;
         let grown = settled.union(rebuilt.window);
         if grown == settled {
             return Ok(rebuilt);
@@ -226,16 +287,26 @@ struct Rebuilt {
     next: Option<EventTime>,
 }
 
-/// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges.
-async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> Result<Rebuilt> {
+/// Derives the dirty window, grown until neither a stored trip nor a derived one is within reach of its edges. It does not grow
+/// beyond the floor: what lies before has no raw data any more, and its trips stay as they are.
+async fn rebuild(
+    tx: &mut DeriveTx,
+    context: &VehicleContext,
+    dirty: Window,
+    floor: Option<EventTime>,
+) -> Result<Rebuilt> {
     let settings = &context.settings.trip;
+    let bounded = |window: Window| Window {
+        from: floor.map_or(window.from, |floor| window.from.max(floor)),
+        ..window
+    };
     let mut window = dirty;
     let mut raw = Raw::default();
     loop {
-        let reading = window::reading(window, settings);
+        let reading = bounded(window::reading(window, settings));
         let old = tx.trips_overlapping(reading).await?;
         let stored: Vec<Window> = old.iter().map(|trip| trip.bounds.window()).collect();
-        let grown = window::expand(window, settings, &stored);
+        let grown = bounded(window::expand(window, settings, &stored));
         if grown != window {
             window = grown;
             continue;
@@ -245,7 +316,7 @@ async fn rebuild(tx: &mut DeriveTx, context: &VehicleContext, dirty: Window) -> 
         let trips = assemble::assemble_between(&merged.samples, &context.handovers, settings);
         let trips = assemble::close_before(trips, later, &context.handovers, settings);
         let derived: Vec<Window> = trips.iter().map(|trip| extent(&trip.trip)).collect();
-        let grown = window::expand(window, settings, &derived);
+        let grown = bounded(window::expand(window, settings, &derived));
         if grown == window {
             let within = merged
                 .samples
@@ -274,17 +345,16 @@ struct Raw {
 impl Raw {
     /// The samples of a window that holds those before it.
     async fn read(&mut self, tx: &mut DeriveTx, window: Window) -> Result<&[RawSample]> {
-        let instant = TimeDelta::milliseconds(1);
         match self.window.replace(window) {
             None => self.samples = tx.raw(window).await?,
             Some(known) => {
                 if window.from < known.from {
-                    let to = known.from - instant;
+                    let to = known.from - INSTANT;
                     let earlier = tx.raw(Window { to, ..window }).await?;
                     self.samples.splice(0..0, earlier);
                 }
                 if known.to < window.to {
-                    let from = known.to + instant;
+                    let from = known.to + INSTANT;
                     self.samples.extend(tx.raw(Window { from, ..window }).await?);
                 }
             }
@@ -318,16 +388,16 @@ fn close_last(assembled: &mut Vec<Assembled>, old: &[StoredTrip], silent: bool) 
     Ok(Some(open))
 }
 
-/// Writes what differs, and says what the window touches.
+/// Writes what differs, and says what the window touches, beside what is known to change.
 async fn replace(
     tx: &mut DeriveTx,
+    mut changes: Changes,
     removed: &[TripId],
     records: Vec<TripRecord>,
     old: &[StoredTrip],
 ) -> Result<Changes> {
     let known: HashMap<TripId, &StoredTrip> = old.iter().map(|trip| (trip.id, trip)).collect();
     let mut changed = Vec::new();
-    let mut changes = Changes::default();
     for mut record in records {
         match known.get(&record.id) {
             Some(before) if before.content_hash == content_hash(&record) => {

@@ -13,6 +13,7 @@ use odograph_domain::{
     lease::Lease,
     outcome::{MessageOutcome, MessageRejection},
     queue::Delivery,
+    time::EventTime,
 };
 use odograph_ingest::{
     decode::{self, Decoded, Refusal},
@@ -28,7 +29,10 @@ use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::Pipeline;
-use crate::{import, meter::Step};
+use crate::{
+    import,
+    meter::{Ended, Step},
+};
 
 /// Why the partition cannot be worked on further by this worker.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +60,15 @@ impl Pipeline {
         shutdown: &CancellationToken,
     ) -> Result<(), Stop> {
         let messages = self.open(deliveries, shutdown).await?;
+        let headers = messages.iter().map(|message| &message.envelope.header);
+        self.meter.lag.takes(lease.partition, headers);
         let mut waiting = vec![messages];
         while let Some(mut part) = waiting.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.commit(lease, &part).await {
+            let committed = self.commit(lease, &part).await;
+            match committed.inspect_err(|cause| self.meter.counts.commit_failed(cause)) {
                 Ok(()) => {}
                 Err(StoreError::Fenced) => return Err(Stop::Fenced),
                 Err(cause) if !cause.blames_data() => {
@@ -117,6 +124,7 @@ impl Pipeline {
             warn!(error = %cause, "a message cannot be put in quarantine yet; waiting");
             pause(shutdown).await?;
         }
+        self.meter.counts.quarantined.inc();
         Ok(())
     }
 
@@ -128,11 +136,14 @@ impl Pipeline {
         let mut tx = self.store.worker().begin(lease, &tenants).await?;
         drop(running);
         let judged = self.judge(&mut tx, messages).await?;
-        let writes = self.settle(&mut tx, judged).await?;
+        let mut ended = Ended::default();
+        let writes = self.settle(&mut tx, judged, &mut ended).await?;
         let at_once = writes.dirty.iter().any(|dirty| dirty.at_once);
         let running = self.meter.step(Step::Write);
         tx.write(&writes).await?;
         drop(running);
+        // Before whoever derives can see the windows.
+        self.traced.keep(writes.dirty.iter().map(|dirty| dirty.vehicle));
         let running = self.meter.step(Step::Commit);
         tx.commit().await?;
         drop(running);
@@ -142,7 +153,14 @@ impl Pipeline {
             let waited = now - message.envelope.header.received_at.utc();
             let waited_us = waited.num_microseconds().and_then(|us| u64::try_from(us).ok());
             self.meter.commit_us.add(waited_us.unwrap_or(0));
+            self.meter
+                .lane(message.envelope.header.lane)
+                .add(waited_us.unwrap_or(0));
         }
+        let committed = messages
+            .iter()
+            .map(|message| (&message.envelope.header, message.last_at()));
+        self.meter.committed(lease.partition, committed, &ended, now);
         if at_once {
             self.derive_wanted.notify_one();
         }
@@ -192,7 +210,12 @@ impl Pipeline {
     }
 
     /// Decides what is new, moves the vehicles' states on, and gathers everything that is to be written.
-    async fn settle(&self, tx: &mut WorkerTx, judgement: Judgement<'_>) -> Result<Writes, StoreError> {
+    async fn settle(
+        &self,
+        tx: &mut WorkerTx,
+        judgement: Judgement<'_>,
+        ended: &mut Ended,
+    ) -> Result<Writes, StoreError> {
         let _running = self.meter.step(Step::Settle);
         let Judgement {
             contexts,
@@ -237,8 +260,10 @@ impl Pipeline {
                 || twice
                 || letters_only && buried.contains(&header.message_id)
             {
+                ended.redelivered(header.source, judged.part);
                 continue;
             }
+            ended.add(header.source, &judged);
             if let Some(run) = import_run(header) {
                 writes.imports.push((header.tenant, run, judged.tally.clone()));
             }
@@ -277,6 +302,8 @@ impl Pipeline {
             .map(|decoded| decoded.batch_id.to_string());
         // What the vehicle may keep could not be established: only what every product may is kept.
         let buried = intake::refuse(header, refusal, payload, None);
+        let mut ended = Ended::default();
+        ended.add(header.source, &buried);
         let writes = Writes {
             settled: settled(header, &buried).into_iter().collect(),
             dead_letters: buried.dead_letters,
@@ -294,7 +321,10 @@ impl Pipeline {
                 tx.commit().await
             };
             match written.await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.meter.counts.add(&ended);
+                    return Ok(());
+                }
                 Err(StoreError::Fenced) => return Err(Stop::Fenced),
                 // Not even its dead letter can be written: its tenant is not in this database, for one.
                 Err(cause) if cause.blames_data() => {
@@ -316,6 +346,12 @@ struct Judgement<'a> {
 }
 
 impl Message {
+    /// Time of the last sample that reads: of the newest, where a device sends in order.
+    fn last_at(&self) -> Option<EventTime> {
+        let decoded = self.decoded.as_ref().ok()?;
+        decoded.samples.iter().rev().flatten().next().map(|sample| sample.ts)
+    }
+
     fn names_vehicle(&self) -> bool {
         let header = &self.envelope.header;
         header.vehicle.is_some() || !header.vehicle_given.is_empty()

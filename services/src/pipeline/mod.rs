@@ -12,7 +12,7 @@ use odograph_scoring::{
 use odograph_store::Store;
 use tokio::sync::Notify;
 
-use crate::{meter::Meter, root::Parts};
+use crate::{meter::Meter, root::Parts, traces::Remembered};
 
 pub mod charge;
 pub mod correct;
@@ -32,6 +32,8 @@ pub struct Pipeline {
     rater: Arc<dyn Rater>,
     derive_wanted: Arc<Notify>,
     meter: Arc<Meter>,
+    /// Which trace a vehicle's last data came with.
+    traced: Remembered,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -54,6 +56,7 @@ impl Pipeline {
             rater: Arc::new(PlanRater),
             derive_wanted: Arc::new(Notify::new()),
             meter: parts.meter.clone(),
+            traced: Remembered::default(),
         }
     }
 

@@ -1,8 +1,8 @@
-//! Raw block format v1.
+//! Raw block format v2. Version 1 is the same but for the kinds of columns it may have, and is read too.
 //!
 //! ```text
 //! 0   4   magic, `ODB1`
-//! 4   1   format version, 1
+//! 4   1   format version, 2
 //! 5   16  vehicle
 //! 21  16  id of the key it is encrypted with
 //! 37  8   time of the first sample, ms since 1970, little-endian, signed
@@ -30,7 +30,9 @@ use crate::{
 };
 
 const MAGIC: &[u8; 4] = b"ODB1";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without columns of decimals.
+const FIRST_VERSION: u8 = 1;
 const HEADER_LENGTH: usize = 93;
 /// A good trade at the size of a batch; blocks say nothing of it, so it may change.
 const ZSTD_LEVEL: i32 = 3;
@@ -68,10 +70,10 @@ impl BlockHeader {
             return Err(StoreError::corrupt("no raw block: it does not start with ODB1"));
         }
         match reader.byte()? {
-            VERSION => {}
+            FIRST_VERSION..=VERSION => {}
             other => {
                 return Err(StoreError::corrupt(format_args!(
-                    "a raw block of format version {other}; this version reads {VERSION}"
+                    "a raw block of format version {other}; this version reads {FIRST_VERSION} to {VERSION}"
                 )));
             }
         }

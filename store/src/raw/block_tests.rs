@@ -155,12 +155,12 @@ fn an_altered_or_moved_block_does_not_open() {
 #[test]
 fn what_this_version_does_not_know_is_named() {
     let mut newer = seal_block(vehicle(), &key(), &refs(&golden_samples())).unwrap().1;
-    newer[4] = 2;
+    newer[4] = 3;
     assert!(
         open_block(&key().key, &newer)
             .unwrap_err()
             .to_string()
-            .contains("format version 2")
+            .contains("format version 3")
     );
 
     let mut plain = encode(&refs(&golden_samples()));
@@ -223,29 +223,28 @@ fn golden_samples() -> Vec<RawSample> {
 
 /// Guards the format: blocks written today must open in years. Set ODOGRAPH_WRITE_GOLDEN to write one for a new version.
 #[test]
-fn the_golden_block_opens() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/raw_block_v1.bin");
+fn the_golden_blocks_open() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     if std::env::var_os("ODOGRAPH_WRITE_GOLDEN").is_some() {
-        std::fs::write(
-            &path,
-            seal_block(vehicle(), &key(), &refs(&golden_samples())).unwrap().1,
-        )
-        .unwrap();
+        let block = seal_block(vehicle(), &key(), &refs(&golden_samples())).unwrap().1;
+        std::fs::write(folder.join("raw_block_v2.bin"), block).unwrap();
     }
-    let golden = std::fs::read(&path).unwrap();
-    let header = BlockHeader::read(&golden).unwrap();
-    assert_eq!(
-        (header.vehicle, header.key_id, header.samples),
-        (vehicle(), key().id, 3)
-    );
-    assert_eq!(
-        (header.min_ts_ms, header.max_ts_ms),
-        (1_769_843_699_999, 1_769_843_701_250)
-    );
-    assert_eq!(bits(&open_block(&key().key, &golden).unwrap()), bits(&golden_samples()));
-    // Compression may change what is written, but never what the columns are.
-    assert_eq!(
-        header.sha256,
-        <[u8; 32]>::from(Sha256::digest(encode(&refs(&golden_samples()))))
-    );
+    for name in ["raw_block_v1.bin", "raw_block_v2.bin"] {
+        let golden = std::fs::read(folder.join(name)).unwrap();
+        let header = BlockHeader::read(&golden).unwrap();
+        assert_eq!(
+            (header.vehicle, header.key_id, header.samples),
+            (vehicle(), key().id, 3),
+            "{name}"
+        );
+        assert_eq!(
+            (header.min_ts_ms, header.max_ts_ms),
+            (1_769_843_699_999, 1_769_843_701_250)
+        );
+        let opened = open_block(&key().key, &golden).unwrap();
+        assert_eq!(bits(&opened), bits(&golden_samples()), "{name}");
+        // Compression may change what is written, but never what the columns are.
+        let columns: [u8; 32] = Sha256::digest(encode(&refs(&golden_samples()))).into();
+        assert_eq!(header.sha256 == columns, golden[4] == VERSION, "{name}");
+    }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::{
     bytes::{Bits, Reader, put_chunk, put_varint, transpose, untranspose, unzigzag, zigzag},
+    decimals,
     value::{put_value, take_value},
 };
 use crate::error::{Result, StoreError};
@@ -32,6 +33,8 @@ const BYTES: u8 = 5;
 const IDS: u8 = 6;
 /// Presence, then a binary JSON value each.
 const VALUES: u8 = 7;
+/// In the place of [`NUMBERS`], where all have few decimals: see [`decimals`].
+const DECIMALS: u8 = 8;
 
 fn kind_of(kind: FieldKind) -> u8 {
     match kind {
@@ -70,22 +73,39 @@ impl Field {
         self.rows += 1;
     }
 
-    fn encode(mut self, kind: FieldKind, samples: usize) -> Vec<u8> {
+    /// The kind of column it became, and the column.
+    fn encode(mut self, kind: FieldKind, few_decimals: bool, samples: usize) -> (u8, Vec<u8>) {
         self.present.0.resize(samples.div_ceil(8), 0);
         let mut out = self.present.0;
         match kind {
-            FieldKind::Number | FieldKind::Wheels => out.extend(transpose(&self.numbers)),
+            FieldKind::Number => {
+                if few_decimals && let Some(encoded) = decimals::encode(&self.numbers) {
+                    out.extend(encoded);
+                    return (DECIMALS, out);
+                }
+                out.extend(transpose(&self.numbers));
+            }
+            FieldKind::Wheels => out.extend(transpose(&self.numbers)),
             FieldKind::Flag => {
                 self.flags.0.resize(self.rows.div_ceil(8), 0);
                 out.extend(self.flags.0);
             }
             FieldKind::Codes => out.extend(self.codes),
         }
-        out
+        (kind_of(kind), out)
     }
 }
 
 pub(super) fn encode(samples: &[&RawSample]) -> Vec<u8> {
+    encode_as(samples, true)
+}
+
+/// As format 1 had them, to be measured beside.
+pub(super) fn encode_doubles(samples: &[&RawSample]) -> Vec<u8> {
+    encode_as(samples, false)
+}
+
+fn encode_as(samples: &[&RawSample], few_decimals: bool) -> Vec<u8> {
     let mut out = vec![];
     put_column(&mut out, "ts", TIMES, &times(samples));
     let mut fields: Vec<Field> = FIELDS.iter().map(|_| Field::default()).collect();
@@ -94,12 +114,8 @@ pub(super) fn encode(samples: &[&RawSample]) -> Vec<u8> {
     }
     for (meaning, field) in FIELDS.iter().zip(fields) {
         if field.rows > 0 {
-            put_column(
-                &mut out,
-                meaning.name,
-                kind_of(meaning.kind),
-                &field.encode(meaning.kind, samples.len()),
-            );
+            let (kind, data) = field.encode(meaning.kind, few_decimals, samples.len());
+            put_column(&mut out, meaning.name, kind, &data);
         }
     }
     let bytes = |byte: fn(&RawSample) -> u8| samples.iter().map(|raw| byte(raw)).collect::<Vec<u8>>();
@@ -198,24 +214,25 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Result<Vec<RawSample>> {
             )));
         }
     }
+    let mut fields = Vec::with_capacity(FIELDS.len());
+    for meaning in FIELDS {
+        let column = match columns.remove(meaning.name) {
+            Some((kind, data)) if kind == kind_of(meaning.kind) => Some(values(data, meaning.kind, false, count)?),
+            Some((DECIMALS, data)) if meaning.kind == FieldKind::Number => {
+                Some(values(data, meaning.kind, true, count)?)
+            }
+            Some((kind, _)) => return Err(unwanted(meaning.name, kind, kind_of(meaning.kind))),
+            None => None,
+        };
+        fields.push(column.unwrap_or_default());
+    }
     let mut take = |name: &str, wanted: u8| match columns.remove(name) {
         Some((kind, data)) if kind == wanted => Ok(Some(data)),
-        Some((kind, _)) => Err(StoreError::corrupt(format_args!(
-            "column {name} is of kind {kind}, wanted {wanted}"
-        ))),
+        Some((kind, _)) => Err(unwanted(name, kind, wanted)),
         None => Ok(None),
     };
 
     let mut samples = read_times(take("ts", TIMES)?.unwrap_or_default(), count)?;
-    let mut fields = Vec::with_capacity(FIELDS.len());
-    for meaning in FIELDS {
-        let data = take(meaning.name, kind_of(meaning.kind))?;
-        fields.push(
-            data.map(|data| values(data, meaning.kind, count))
-                .transpose()?
-                .unwrap_or_default(),
-        );
-    }
     for raw in &mut samples {
         raw.sample.set_quantities(|place| fields[place].next().flatten());
     }
@@ -243,6 +260,10 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Result<Vec<RawSample>> {
     }
 }
 
+fn unwanted(name: &str, kind: u8, wanted: u8) -> StoreError {
+    StoreError::corrupt(format_args!("column {name} is of kind {kind}, wanted {wanted}"))
+}
+
 fn read_times(data: &[u8], count: usize) -> Result<Vec<RawSample>> {
     let mut reader = Reader::new(data);
     let mut last = 0i64;
@@ -268,12 +289,21 @@ fn read_times(data: &[u8], count: usize) -> Result<Vec<RawSample>> {
     Ok(samples)
 }
 
-/// The values of a column, one a sample.
-fn values(data: &[u8], kind: FieldKind, count: usize) -> Result<std::vec::IntoIter<Option<Quantity>>> {
+/// The values of a column, one a sample; `few_decimals`: as [`decimals`] has them.
+fn values(
+    data: &[u8],
+    kind: FieldKind,
+    few_decimals: bool,
+    count: usize,
+) -> Result<std::vec::IntoIter<Option<Quantity>>> {
     let mut reader = Reader::new(data);
     let present = Bits(reader.take(count.div_ceil(8))?.to_vec());
     let rows = (0..count).filter(|row| present.get(*row)).count();
     let mut values: Vec<Quantity> = match kind {
+        FieldKind::Number if few_decimals => decimals::decode(&mut reader, rows)?
+            .into_iter()
+            .map(Quantity::Number)
+            .collect(),
         FieldKind::Number => untranspose(reader.take(rows * 8)?)?
             .into_iter()
             .map(Quantity::Number)

@@ -19,7 +19,9 @@ pub(crate) async fn forget_behaviour(
     let (tenant, vehicle) = (caller.tenant.uuid(), context.vehicle.uuid());
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!" FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND max_ts >= $3
-           UNION ALL SELECT id FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND max_ts >= $3"#,
+           UNION ALL SELECT id FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND max_ts >= $3
+           UNION ALL SELECT id FROM lake_block
+           WHERE tenant_id = $1 AND vehicle_id = $2 AND max_ts >= $3 AND dropped_at IS NOT NULL"#,
         tenant,
         vehicle,
         from,

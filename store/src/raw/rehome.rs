@@ -69,7 +69,9 @@ async fn rows_within(
 ) -> Result<Vec<Uuid>> {
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!" FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3
-           UNION ALL SELECT id FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3"#,
+           UNION ALL SELECT id FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3
+           UNION ALL SELECT id FROM lake_block
+           WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3 AND dropped_at IS NOT NULL"#,
         caller.tenant.uuid(),
         vehicle.uuid(),
         window.from.utc(),
@@ -104,6 +106,9 @@ impl Known {
                WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3 AND device_id IS NOT NULL
                UNION SELECT device_id FROM raw_block
                WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3 AND device_id IS NOT NULL
+               UNION SELECT device_id FROM lake_block
+               WHERE tenant_id = $1 AND vehicle_id = $2 AND min_ts <= $4 AND max_ts >= $3 AND device_id IS NOT NULL
+                 AND dropped_at IS NOT NULL
                UNION SELECT device_id FROM raw_impact
                WHERE tenant_id = $1 AND vehicle_id = $2 AND trigger_ts BETWEEN $3 AND $4 AND device_id IS NOT NULL"#,
             caller.tenant.uuid(),

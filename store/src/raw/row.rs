@@ -1,4 +1,4 @@
-//! One journal row or block, opened one at a time: a year of them need not fit in memory.
+//! One journal row or block, wherever it lies, opened one at a time: a year of them need not fit in memory.
 
 use odograph_domain::{batch::RawSample, id::VehicleId};
 use sqlx::PgConnection;
@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     block::open_block,
     compact::{LARGEST, Origin, insert},
+    read::{Sealed, fetch},
 };
 use crate::{
     crypto::{Key, SubjectKey, existing_keys},
@@ -29,13 +30,18 @@ pub(super) async fn open(
     id: Uuid,
 ) -> Result<Option<Opened>> {
     let row = sqlx::query!(
-        r#"SELECT subject_kind AS "subject_kind!", subject_id AS "subject_id!", key_id AS "key_id!", payload AS "payload!",
-                  device_id
-           FROM (SELECT subject_kind, subject_id, key_id, payload, device_id FROM raw_journal
+        r#"SELECT subject_kind AS "subject_kind!", subject_id AS "subject_id!", key_id AS "key_id!", payload, device_id, path,
+                  at_byte, bytes
+           FROM (SELECT subject_kind, subject_id, key_id, payload, device_id, NULL::text AS path, NULL::bigint AS at_byte,
+                        NULL::int AS bytes
+                 FROM raw_journal WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3
+                 UNION ALL
+                 SELECT subject_kind, subject_id, key_id, payload, device_id, NULL, NULL, NULL FROM raw_block
                  WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3
                  UNION ALL
-                 SELECT subject_kind, subject_id, key_id, payload, device_id FROM raw_block
-                 WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3) AS r"#,
+                 SELECT b.subject_kind, b.subject_id, b.key_id, NULL, b.device_id, f.path, b.at_byte, b.bytes
+                 FROM lake_block b JOIN lake_file f ON f.tenant_id = b.tenant_id AND f.id = b.file_id
+                 WHERE b.tenant_id = $1 AND b.vehicle_id = $2 AND b.id = $3 AND b.dropped_at IS NOT NULL) AS r"#,
         caller.tenant.uuid(),
         vehicle.uuid(),
         id,
@@ -46,7 +52,15 @@ pub(super) async fn open(
     let Some(key): Option<Key> = keys.get(&row.key_id).cloned().flatten() else {
         return Ok(None);
     };
-    let samples = open_block(&key, &row.payload)?;
+    let sealed = Sealed {
+        key_id: row.key_id,
+        payload: row.payload,
+        path: row.path,
+        at_byte: row.at_byte,
+        bytes: row.bytes,
+    };
+    let blocks = fetch(caller.raw_source(), vec![sealed]).await?;
+    let samples = open_block(&key, &blocks.concat())?;
     Ok(Some(Opened {
         origin: Origin {
             kind: row.subject_kind,
@@ -70,6 +84,18 @@ pub(super) async fn delete(conn: &mut PgConnection, caller: &Caller<'_>, vehicle
     .await?;
     sqlx::query!(
         "DELETE FROM raw_block WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3",
+        tenant,
+        vehicle,
+        id,
+    )
+    .execute(&mut *conn)
+    .await?;
+    // What lay in the lake is dead weight there, until its container is written anew without it.
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM lake_block WHERE tenant_id = $1 AND vehicle_id = $2 AND id = $3 RETURNING file_id
+         )
+         UPDATE lake_file f SET dead = f.dead + 1 FROM gone g WHERE f.tenant_id = $1 AND f.id = g.file_id",
         tenant,
         vehicle,
         id,

@@ -7,6 +7,7 @@ mod crowd;
 mod database;
 mod derive;
 mod fleets;
+mod generations;
 mod idempotency;
 mod leases;
 mod ownership;

@@ -262,8 +262,9 @@ async fn functions_that_see_all_tenants_are_few_fixed_in_their_path_and_not_for_
     }
     let known = "claim_due client_credentials context_changed context_of_driver_changed context_of_policy_changed \
                  context_of_vehicle_changed device_logins lease_acquire lease_fence lease_release lease_renew \
-                 operator_credentials postpone_due quarantine_put queue_acknowledge queue_depth queue_publish queue_receive \
-                 queue_rehome queue_strays \
-                 worker_attend worker_leave";
+                 note_trips_written operator_credentials postpone_due quarantine_put queue_acknowledge queue_attend queue_begin \
+                 queue_depth queue_fill queue_generation_moves queue_generations queue_has_strays queue_leave \
+                 queue_publish queue_receive queue_rehome queue_repartition queue_strays queue_waiting \
+                 watch_dead_letters watch_figures worker_attend worker_leave";
     assert_eq!(definers.join(" "), known);
 }

@@ -144,3 +144,30 @@ async fn a_partition_that_is_not_there_is_a_mistake() {
         Err(QueueError::Misused(_))
     ));
 }
+
+#[tokio::test]
+async fn nothing_of_the_new_number_is_handed_out_before_what_is_left_of_the_old() {
+    let world = World::new().await;
+    let vehicle: VehicleId = world.id();
+    let (old, new) = (world.store.queue(2), world.store.queue(5));
+    // By two processes, of which one has not heard of the change yet.
+    let mut consumers = vec![];
+    for partition in 0..5 {
+        consumers.push(new.consume(partition).await.unwrap());
+    }
+    for number in 0..6 {
+        let queue = if number % 2 == 0 { &old } else { &new };
+        queue
+            .publish(&[envelope(&world, vehicle, Lane::Live, &number.to_string())])
+            .await
+            .unwrap();
+    }
+    let mut got = vec![];
+    for consumer in &mut consumers {
+        for _ in 0..3 {
+            let deliveries = consumer.receive(100, SHORT).await.unwrap();
+            got.extend(told(&deliveries));
+        }
+    }
+    assert_eq!(got, ["0", "1", "2", "3", "4", "5"]);
+}

@@ -34,6 +34,11 @@ const WALLS: &[Wall] = &[
         because: "data frames live in odograph-scoring",
     },
     Wall {
+        family: "object_store",
+        only: &["odograph-store"],
+        because: "the lake lives in odograph-store",
+    },
+    Wall {
         family: "linfa",
         only: &["odograph-scoring"],
         because: "models live in odograph-scoring",
@@ -57,6 +62,16 @@ const WALLS: &[Wall] = &[
         family: "pglite-oxide",
         only: &["odograph"],
         because: "only the composition root knows of the embedded default",
+    },
+    Wall {
+        family: "prometheus-client",
+        only: &["odograph"],
+        because: "what is counted is shown in one place",
+    },
+    Wall {
+        family: "tracing-opentelemetry",
+        only: &["odograph"],
+        because: "the others make spans of tracing, if any",
     },
 ];
 

@@ -93,7 +93,7 @@ impl Ready {
             tenant: caller.tenant(),
             client: Some(caller.client()),
             source: Source::Resubmission,
-            lane: if self.glance.urgent { Lane::Urgent } else { Lane::Live },
+            lane: Lane::of(self.glance.urgent, self.glance.samples, self.payload.len()),
             vehicle: of.vehicle(),
             device: of.device(),
             vehicle_given: self.glance.vehicle.unwrap_or_default(),

@@ -3,7 +3,7 @@
 pub(crate) mod get;
 pub(crate) mod update;
 
-use odograph_domain::settings::{AcceptSettings, SettingError, TenantSettings, TripSettings};
+use odograph_domain::settings::{AcceptSettings, RetentionSettings, SettingError, TenantSettings, TripSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct Settings {
     trip: Trip,
     accept: Accept,
+    retention: Retention,
 }
 
 /// When a trip starts and ends.
@@ -49,9 +50,24 @@ struct Accept {
     lateness_days: u32,
 }
 
+/// How long data is kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetentionSettings)]
+struct Retention {
+    /// How long raw data stays in the database after it was recorded, days, but never shorter than data may be late; null: for
+    /// good. What a hold names stays, and where the platform has a lake all of it stays there.
+    #[schema(example = 730)]
+    raw_days: Option<u32>,
+}
+
 impl From<TenantSettings> for Settings {
     fn from(settings: TenantSettings) -> Self {
-        let TenantSettings { trip, accept } = settings;
+        let TenantSettings {
+            trip,
+            accept,
+            retention,
+        } = settings;
+        let RetentionSettings { raw_days } = retention;
         let TripSettings {
             rest_s,
             gap_s,
@@ -73,6 +89,7 @@ impl From<TenantSettings> for Settings {
                 clock_skew_s,
                 lateness_days,
             },
+            retention: Retention { raw_days },
         }
     }
 }
@@ -85,6 +102,8 @@ pub(crate) struct SettingsUpdate {
     trip: TripUpdate,
     #[serde(default)]
     accept: AcceptUpdate,
+    #[serde(default)]
+    retention: RetentionUpdate,
 }
 
 /// What is absent stays.
@@ -120,15 +139,31 @@ struct AcceptUpdate {
     lateness_days: Option<u32>,
 }
 
+/// What is absent stays.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetentionSettingsUpdate)]
+struct RetentionUpdate {
+    /// Null: for good.
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 3_660, example = 730)]
+    raw_days: Change<u32>,
+}
+
 impl SettingsUpdate {
     pub(crate) fn apply(self, settings: &mut TenantSettings) {
-        let Self { trip, accept } = self;
+        let Self {
+            trip,
+            accept,
+            retention,
+        } = self;
         trip.rest_s.apply(&mut settings.trip.rest_s);
         put(trip.gap_s, &mut settings.trip.gap_s);
         put(trip.moving_kmh, &mut settings.trip.moving_kmh);
         put(trip.sustained_s, &mut settings.trip.sustained_s);
         put(accept.clock_skew_s, &mut settings.accept.clock_skew_s);
         put(accept.lateness_days, &mut settings.accept.lateness_days);
+        retention.raw_days.apply(&mut settings.retention.raw_days);
     }
 
     /// Refuses what is out of range. What is not given cannot be, so what it is applied to does not matter.
@@ -170,6 +205,7 @@ mod tests {
         for (given, field) in [
             (r#"{"trip":{"gap_s":1}}"#, "settings.trip.gap_s"),
             (r#"{"accept":{"lateness_days":0}}"#, "settings.accept.lateness_days"),
+            (r#"{"retention":{"raw_days":4000}}"#, "settings.retention.raw_days"),
         ] {
             let problem = read(given).check("settings.").unwrap_err();
             assert_eq!(problem.errors()[0].field, field);

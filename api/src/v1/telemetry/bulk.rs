@@ -97,7 +97,8 @@ pub(crate) struct BatchOutcome {
     vehicle: Option<Uuid>,
     /// The device that says which vehicle it is of; null where it was refused, and where the batch names the vehicle.
     device: Option<Uuid>,
-    /// `urgent` with impacts or crash flags, else `live`; null where it was refused.
+    /// `urgent` with impacts or crash flags, `bulk` where it is large (over 5,000 samples or 512 KiB), else `live`; null where it
+    /// was refused.
     #[schema(value_type = Option<String>, example = "live")]
     lane: Option<Lane>,
     /// Stable name of the problem; null where it was accepted.

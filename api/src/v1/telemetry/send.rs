@@ -43,7 +43,7 @@ pub(crate) struct Accepted {
     vehicle: Option<Uuid>,
     /// The device that says which vehicle it is of; null where the batch names the vehicle.
     device: Option<Uuid>,
-    /// `urgent` with impacts or crash flags, else `live`.
+    /// `urgent` with impacts or crash flags, `bulk` where it is large (over 5,000 samples or 512 KiB), else `live`.
     #[schema(value_type = String, example = "live")]
     lane: Lane,
     received_at: DateTime<Utc>,
@@ -141,7 +141,7 @@ async fn accept(state: &ApiState, caller: &Caller, message: Message) -> Result<H
         Ok(glance) => glance,
         Err(turned) => return Err(turned_away::keep(state, caller, &message, turned).await),
     };
-    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+    let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
     let envelope = Envelope {
         header: Header {
             lane,

@@ -19,7 +19,10 @@ pub(super) async fn keep(state: &ApiState, caller: &Caller, message: &Message, t
     );
     let (letter, tally) = letter(caller, message, turned);
     match caller.store(state).put_dead_letter(&letter, &tally).await {
-        Ok(_) => Problem::new(code, told),
+        Ok(_) => {
+            state.watch.turned_away(&tally);
+            Problem::new(code, told)
+        }
         // Neither accepted nor kept: the sender has to try again.
         Err(error) => error.into(),
     }

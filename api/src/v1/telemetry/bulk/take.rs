@@ -89,7 +89,7 @@ impl<'a> Taker<'a> {
             let (index, message_id) = (first + place, message.id.uuid());
             match looked {
                 Ok((glance, of)) => {
-                    let lane = if glance.urgent { Lane::Urgent } else { Lane::Live };
+                    let lane = Lane::of(glance.urgent, glance.samples, message.body.len());
                     outcomes.push(BatchOutcome {
                         index,
                         status: "accepted",
@@ -132,6 +132,7 @@ impl<'a> Taker<'a> {
         self.publish(&envelopes).await?;
         if !refused.is_empty() {
             store.put_dead_letters(&refused).await?;
+            refused.iter().for_each(|(_, tally)| self.state.watch.turned_away(tally));
         }
         outcomes.into_iter().for_each(|outcome| answer.tell(outcome));
         Ok(())
