@@ -23,6 +23,8 @@ use super::{ANSWER, ANSWER_BY_PARTITION, RabbitOptions, intake, probe};
 
 /// Channels open at once to look at queues.
 const LOOKS_AT_ONCE: usize = 16;
+/// Looks that may be told of something that is not there, but is not what was looked for.
+const LOOKS_AGAIN: usize = 5;
 /// As good as none. RabbitMQ 4 gives up on a message after 20 returns unless told otherwise, and what it gives up on is lost;
 /// -1 would switch that off there, but to 3.10 it is a limit that the first return exceeds.
 const DELIVERY_LIMIT: i32 = i32::MAX;
@@ -260,19 +262,26 @@ impl Topology {
 
     /// Messages that wait in a queue and who consumes from it; nothing of one that is not there.
     async fn look(&self, connection: &Connection, queue: &str) -> lapin::Result<(u32, u32)> {
-        let channel = connection.create_channel().await?;
-        let passive = QueueDeclareOptions::durable().passive();
-        match channel
-            .queue_declare(queue.into(), passive, FieldTable::default())
-            .await
-        {
-            Ok(queue) => {
-                let seen = (queue.message_count(), queue.consumer_count());
-                channel.close(200, "looked".into()).await?;
-                Ok(seen)
+        let once = async || {
+            let channel = connection.create_channel().await?;
+            let passive = QueueDeclareOptions::durable().passive();
+            let queue = channel
+                .queue_declare(queue.into(), passive, FieldTable::default())
+                .await?;
+            let seen = (queue.message_count(), queue.consumer_count());
+            channel.close(200, "looked".into()).await?;
+            lapin::Result::Ok(seen)
+        };
+        let mut left = LOOKS_AGAIN;
+        loop {
+            match once().await {
+                Err(error) if is_not_found(&error) && error.to_string().contains(&format!("'{queue}'")) => {
+                    return Ok((0, 0));
+                }
+                // lapin gives a channel the number of one that was just refused something, and sometimes that refusal too.
+                Err(error) if is_not_found(&error) && left > 0 => left -= 1,
+                seen => return seen,
             }
-            Err(error) if is_not_found(&error) => Ok((0, 0)),
-            Err(error) => Err(error),
         }
     }
 

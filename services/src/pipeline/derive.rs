@@ -198,7 +198,7 @@ pub async fn derive(pipeline: &Pipeline, tx: &mut DeriveTx, force: bool) -> Resu
     tx.correct(&corrections).await?;
     drop(running);
     let running = meter.step(Step::Compact);
-    tx.compact(open.map_or(window.to, |open| open.from)).await?;
+    tx.compact(open.map_or(window.to + INSTANT, |open| open.from)).await?;
     drop(running);
     let dirty = tx.dirty().clone();
     let rest = match (next, open) {
