@@ -132,7 +132,9 @@ impl<'a> Taker<'a> {
         self.publish(&envelopes).await?;
         if !refused.is_empty() {
             store.put_dead_letters(&refused).await?;
-            refused.iter().for_each(|(_, tally)| self.state.watch.turned_away(tally));
+            refused
+                .iter()
+                .for_each(|(_, tally)| self.state.watch.turned_away(tally));
         }
         outcomes.into_iter().for_each(|outcome| answer.tell(outcome));
         Ok(())
