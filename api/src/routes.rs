@@ -21,13 +21,14 @@ impl Docs {
 }
 
 pub(crate) fn configure(config: &mut ServiceConfig, docs: &Docs) {
+    // Patterns are tried one after the other: what comes by the thousand a second first.
     config
+        .configure(intake)
         .configure(platform)
         .configure(people_and_vehicles)
         .configure(fleets)
         .configure(insurance)
         .configure(driving)
-        .configure(intake)
         .configure(administration);
     config.app_data(web::Data::new(docs.clone()));
     config.service(web::resource("/openapi.json").route(web::get().to(document)));

@@ -94,7 +94,7 @@ async fn charged_km(platform: &Platform, tenant: TenantId) -> f64 {
     metres as f64 / 1000.0
 }
 
-async fn insure_all(platform: &Platform, tenant: TenantId, rows: &Rows, time_zone: Tz) {
+pub(crate) async fn insure_all(platform: &Platform, tenant: TenantId, rows: &Rows, time_zone: Tz) {
     let insured = |vehicle: &str| Insured {
         vehicle: vehicle.to_owned(),
         driver: rows

@@ -29,6 +29,7 @@ mod permutations;
 mod policies;
 mod pressure;
 mod queue;
+mod rebuilt;
 mod reports;
 mod same;
 mod simulate;
