@@ -95,9 +95,11 @@ async fn charged_km(platform: &Platform, tenant: TenantId) -> f64 {
 }
 
 pub(crate) async fn insure_all(platform: &Platform, tenant: TenantId, rows: &Rows, time_zone: Tz) {
+    let place = rows.column("vehicle_id");
     let insured = |vehicle: &str| Insured {
         vehicle: vehicle.to_owned(),
         driver: rows
+            .filter(|row| row[place] == vehicle)
             .names("driver_id")
             .first()
             .map_or_else(|| format!("{vehicle}-driver"), |name| (*name).to_owned()),
