@@ -103,19 +103,19 @@ impl Parts {
     /// Opens the database and the queue. The embedded database is brought up to date by itself; a server's schema is
     /// changed by `odograph migrate` only.
     pub async fn open(config: Config) -> Result<Self> {
-        Self::open_for(config, Opened::ToWork).await
+        Self::open_for(config, Opened::Working).await
     }
 
     /// For administration, which has nothing to do with the broker.
     pub async fn open_database(mut config: Config) -> Result<Self> {
         config.queue.url.clear();
-        Self::open_for(config, Opened::ToAdminister).await
+        Self::open_for(config, Opened::Administering).await
     }
 
     /// For `migrate`: whatever state the schema is in.
     pub async fn open_to_migrate(mut config: Config) -> Result<Self> {
         config.queue.url.clear();
-        Self::open_for(config, Opened::ToMigrate).await
+        Self::open_for(config, Opened::Migrating).await
     }
 
     async fn open_for(config: Config, opened: Opened) -> Result<Self> {
@@ -181,7 +181,7 @@ impl Parts {
     /// On an embedded database that is already running.
     #[cfg(feature = "embedded")]
     pub async fn on_embedded(config: Config, embedded: Embedded, master_key: &str) -> Result<Self> {
-        Self::on_running(config, embedded, master_key, Opened::ToWork).await
+        Self::on_running(config, embedded, master_key, Opened::Working).await
     }
 
     #[cfg(feature = "embedded")]
@@ -213,7 +213,7 @@ impl Parts {
         opened: Opened,
         #[cfg(feature = "embedded")] embedded: Option<Arc<Embedded>>,
     ) -> Result<Self> {
-        if opened != Opened::ToMigrate {
+        if opened != Opened::Migrating {
             store.check().await.context("the database is not fit to work with")?;
         }
         tls::install();
@@ -359,9 +359,9 @@ impl Parts {
 /// What a process opens its parts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opened {
-    ToWork,
-    ToAdminister,
-    ToMigrate,
+    Working,
+    Administering,
+    Migrating,
 }
 
 /// Publishes through the queue as it is.
@@ -394,7 +394,7 @@ async fn open_queue(config: &Config, store: &Store, opened: Opened) -> Result<Op
         let queue = store.queue(partitions);
         Arc::new(queue.bounded(portion(config), config.queue.max_ready))
     };
-    if opened != Opened::ToWork {
+    if opened != Opened::Working {
         return Ok(Opening {
             queue: table(first.partitions),
             rabbit: None,

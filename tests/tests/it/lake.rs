@@ -380,7 +380,10 @@ async fn a_hold_keeps_what_it_names_and_what_is_gone_for_good_leaves_its_trips()
         placed_by: "claims department".to_owned(),
     };
     let hold = operator.place_hold(world.tenant, hold).await.unwrap();
-    assert_eq!(operator.holds(world.tenant, false).await.unwrap(), [hold.clone()]);
+    assert_eq!(
+        operator.holds(world.tenant, false).await.unwrap(),
+        std::slice::from_ref(&hold)
+    );
     let store = world.platform.parts.store.clone();
     let retain = async |lake| lake::retain(&store, Utc::now(), lake).await.unwrap()[0].1;
     // Nothing that is to be kept in the lake goes before it is there.
