@@ -26,15 +26,34 @@ const REACH_MS: (i64, i64) = (10_000, 90_000);
 
 /// How far apart two readings of a source may be and still tell about the time between, ms.
 pub(crate) fn reach_ms(t_ms: &[i64], values: &[f64]) -> i64 {
-    let mut steps = Vec::new();
-    each_known(values, |from, to| steps.push(t_ms[to] - t_ms[from]));
-    let Some(&first) = steps.first() else {
+    reach_of_rows(t_ms, |row| !values[row].is_nan())
+}
+
+/// The same for readings that are known in some rows.
+pub(crate) fn reach_of_rows(t_ms: &[i64], known: impl Fn(usize) -> bool) -> i64 {
+    let mut before = None;
+    let steps = t_ms.iter().enumerate().filter(|(row, _)| known(*row));
+    let steps = steps.filter_map(|(_, &at)| before.replace(at).map(|before: i64| at - before));
+    // Most devices keep to one interval.
+    let mut first = None;
+    let mut others = Vec::new();
+    let mut alike = 0;
+    for step in steps {
+        let usual = *first.get_or_insert(step);
+        if others.is_empty() && step == usual {
+            alike += 1;
+        } else {
+            others.push(step);
+        }
+    }
+    let Some(first) = first else {
         return REACH_MS.0;
     };
-    // Most devices keep to one interval.
-    if steps.iter().all(|&step| step == first) {
+    if others.is_empty() {
         return reach_of(first);
     }
+    let mut steps = others;
+    steps.resize(steps.len() + alike, first);
     let middle = steps.len() / 2;
     let (_, median, _) = steps.select_nth_unstable(middle);
     reach_of(*median)
@@ -67,6 +86,11 @@ fn spread(t_ms: &[i64], metres: &mut [f64], from: usize, to: usize, amount: f64)
         };
         metres[row] = amount * share;
     }
+}
+
+/// Whether anything is known.
+fn any(metres: &[f64]) -> bool {
+    metres.iter().any(|metres| !metres.is_nan())
 }
 
 /// Sum of what is known, `None` where nothing is.

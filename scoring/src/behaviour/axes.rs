@@ -127,15 +127,15 @@ fn join(t_ms: &[i64], measured: Vec<f64>, derived: Vec<f64>) -> Vec<f64> {
     let Some(step_ms) = median_step(t_ms, &rows) else {
         return derived;
     };
+    let derives = derived.iter().any(|a| !a.is_nan());
+    let fast = step_ms <= FAST_MS;
+    if !fast && derives {
+        return derived;
+    }
     let times: Vec<i64> = rows.iter().map(|&row| t_ms[row]).collect();
     let values: Vec<f64> = rows.iter().map(|&row| measured[row]).collect();
     let usual = median(&values);
     if usual.abs() > WRONG_AXIS_MS2 {
-        return derived;
-    }
-    let derives = derived.iter().any(|a| !a.is_nan());
-    let fast = step_ms <= FAST_MS;
-    if !fast && derives {
         return derived;
     }
     let level = without_tilt(&times, &values, usual);
@@ -366,9 +366,14 @@ fn running_mean(t_ms: &[i64], values: &[f64], half_ms: i64) -> Vec<f64> {
 }
 
 fn median_step(t_ms: &[i64], rows: &[usize]) -> Option<i64> {
-    let mut steps: Vec<i64> = rows.windows(2).map(|pair| t_ms[pair[1]] - t_ms[pair[0]]).collect();
+    let steps = || rows.windows(2).map(|pair| t_ms[pair[1]] - t_ms[pair[0]]);
+    let first = steps().next()?;
+    if steps().all(|step| step == first) {
+        return Some(first);
+    }
+    let mut steps: Vec<i64> = steps().collect();
     let middle = steps.len() / 2;
-    (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
+    Some(*steps.select_nth_unstable(middle).1)
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -22,7 +22,7 @@ use crate::{
     mileage::{
         Days, Evidence, Reconciled,
         fix::{self, Fixes, flag},
-        gps, odometer, reach_ms, reconcile, speed,
+        gps, odometer, reach_ms, reach_of_rows, reconcile, speed,
     },
 };
 
@@ -75,12 +75,13 @@ pub(super) fn features(x: &TripColumns<'_>, meta: &TripMeta) -> TripFeatures {
         speed_kmh: x.speed_kmh,
     };
     let flags = fix::judge(&fixes);
-    let gps = gps::intervals(&fixes, &flags);
-    let chord = gps::chords(&fixes, &flags);
+    let (gps, chord) = gps::intervals_and_chords(&fixes, &flags);
+    let speed = speed::intervals(x.t_ms, x.speed_kmh);
     let reconciled = reconcile(&Evidence {
         fixes,
         flags: &flags,
         odometer_km: x.odometer_km,
+        speed: &speed,
         gps: &gps,
         chord: &chord,
     });
@@ -104,7 +105,7 @@ pub(super) fn features(x: &TripColumns<'_>, meta: &TripMeta) -> TripFeatures {
             .map(|(speed, limit)| speed - limit)
             .collect(),
     });
-    let times = Times::of(x, &moved(x, &gps, &chord), sensed.as_ref(), meta.time_zone);
+    let times = Times::of(x, &moved(x, speed, &gps, &chord), sensed.as_ref(), meta.time_zone);
     let counts = Counts::of(x, &flags);
     TripFeatures {
         plan_version: PLAN_VERSION,
@@ -129,9 +130,9 @@ struct Sensed {
 }
 
 /// Metres since the row before, by the source that is best for *when* the car moved.
-fn moved(x: &TripColumns<'_>, gps: &[f64], chord: &[f64]) -> Vec<f64> {
-    let mut moved = speed::intervals(x.t_ms, x.speed_kmh);
-    speed::drop_stuck(x.t_ms, x.speed_kmh, &mut moved, gps);
+fn moved(x: &TripColumns<'_>, by_speed: Vec<f64>, gps: &[f64], chord: &[f64]) -> Vec<f64> {
+    let mut moved = by_speed;
+    speed::drop_stuck(x.t_ms, x.speed_kmh, &mut moved, |row| gps[row]);
     fill(&mut moved, gps);
     if moved.iter().skip(1).any(|metres| metres.is_nan()) {
         let odometer = odometer::read(x.t_ms, x.odometer_km, x.speed_kmh);
@@ -291,7 +292,7 @@ impl Counts {
 
 /// Stretches without any sample, longer than the reach of the trip's usual interval.
 fn holes(t_ms: &[i64]) -> u32 {
-    let reach = reach_ms(t_ms, &vec![1.0; t_ms.len()]);
+    let reach = reach_of_rows(t_ms, |_| true);
     t_ms.windows(2).filter(|pair| pair[1] - pair[0] > reach).count() as u32
 }
 

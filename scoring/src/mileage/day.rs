@@ -33,7 +33,8 @@ impl Days {
                 return;
             }
             let end_ms = to_ms.min(self.until_ms);
-            let share = if to_ms > from_ms {
+            let whole = at_ms == from_ms && end_ms == to_ms;
+            let share = if to_ms > from_ms && !whole {
                 (end_ms - at_ms) as f64 / (to_ms - from_ms) as f64
             } else {
                 1.0

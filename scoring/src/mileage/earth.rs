@@ -32,6 +32,12 @@ pub(crate) fn distance_m(from: (f64, f64), to: (f64, f64)) -> f64 {
     Geodesic.distance(Point::new(from.1, from.0), Point::new(to.1, to.0))
 }
 
+/// Metres that two points (latitude, longitude in degrees) are apart at most, without a cosine: along the meridian and then
+/// along the parallel, a degree of which has less than 111.7 km everywhere.
+pub(crate) fn most_m(from: (f64, f64), to: (f64, f64)) -> f64 {
+    ((to.0 - from.0).abs() + longitude_difference(from.1, to.1).abs()) * 111_700.0
+}
+
 /// Whether two points are within so many metres of each other.
 pub(crate) fn within(from: (f64, f64), to: (f64, f64), radius_m: f64) -> bool {
     // A degree of latitude has more than 110 km everywhere, and one of longitude more than that times a cosine that a

@@ -1,6 +1,6 @@
 //! Which position fixes can be believed, and where the car stood.
 
-use super::earth::{distance_m, within};
+use super::earth::{distance_m, most_m, within};
 
 /// What is known of a row's fix, as bits.
 pub(crate) mod flag {
@@ -182,11 +182,10 @@ fn reachable(fixes: &Fixes<'_>, from: usize, to: usize) -> bool {
         .into_iter()
         .filter(|a| !a.is_nan())
         .fold(0.0, f64::max);
-    distance(fixes, from, to) <= fastest * seconds + SLACK_M + accuracy
-}
-
-fn distance(fixes: &Fixes<'_>, from: usize, to: usize) -> f64 {
-    distance_m((fixes.lat[from], fixes.lon[from]), (fixes.lat[to], fixes.lon[to]))
+    let reach_m = fastest * seconds + SLACK_M + accuracy;
+    let (from, to) = ((fixes.lat[from], fixes.lon[from]), (fixes.lat[to], fixes.lon[to]));
+    // Nearly every fix is near enough by what costs least.
+    most_m(from, to) <= reach_m || distance_m(from, to) <= reach_m
 }
 
 fn near(fixes: &Fixes<'_>, from: usize, to: usize, radius_m: f64) -> bool {

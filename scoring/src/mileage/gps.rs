@@ -7,7 +7,7 @@
 use super::{
     earth::{distance_m, offset_m},
     fix::{Fixes, flag},
-    reach_ms, spread,
+    reach_of_rows, spread,
 };
 
 /// Acceleration noise of the motion model, m/s²: ordinary driving in town.
@@ -23,21 +23,21 @@ const MOST_NOISE_M: f64 = 15.0;
 /// A straight line across a hole shorter than this is drift, m.
 const LEAST_CHORD_M: f64 = 50.0;
 
-/// Metres of the interval before each row by the fixes that `flags` (of [`super::fix::judge`]) call good; NaN where the
-/// track has a hole.
-pub(crate) fn intervals(fixes: &Fixes<'_>, flags: &[u32]) -> Vec<f64> {
+/// Metres of the interval before each row by the fixes that `flags` (of [`super::fix::judge`]) call good, NaN where the track
+/// has a hole; and, across holes of the track and NaN elsewhere, the straight line, the least the car can have gone, shared
+/// among the rows in the hole. What lies before a break of the track is not known, so it has none.
+pub(crate) fn intervals_and_chords(fixes: &Fixes<'_>, flags: &[u32]) -> (Vec<f64>, Vec<f64>) {
+    let (segments, holes) = segments(fixes, flags);
     let mut metres = vec![f64::NAN; flags.len()];
-    for segment in segments(fixes, flags).0 {
+    for segment in segments {
         measure_segment(fixes, flags, &segment, &mut metres);
     }
-    metres
+    (metres, chords(fixes, &holes))
 }
 
-/// Across holes of the track the straight line, the least the car can have gone, shared among the rows in the hole; NaN
-/// elsewhere. What lies before a break of the track is not known, so it has none.
-pub(crate) fn chords(fixes: &Fixes<'_>, flags: &[u32]) -> Vec<f64> {
-    let mut chord = vec![f64::NAN; flags.len()];
-    for (from, to) in segments(fixes, flags).1 {
+fn chords(fixes: &Fixes<'_>, holes: &[(usize, usize)]) -> Vec<f64> {
+    let mut chord = vec![f64::NAN; fixes.t_ms.len()];
+    for &(from, to) in holes {
         let metres = distance_m((fixes.lat[from], fixes.lon[from]), (fixes.lat[to], fixes.lon[to]));
         // Nearer than drift goes, the car may not have moved at all.
         spread(
@@ -53,14 +53,11 @@ pub(crate) fn chords(fixes: &Fixes<'_>, flags: &[u32]) -> Vec<f64> {
 
 /// The rows of each stretch of track without a hole, and the holes between them.
 fn segments(fixes: &Fixes<'_>, flags: &[u32]) -> (Vec<Vec<usize>>, Vec<(usize, usize)>) {
-    let good: Vec<f64> = flags
-        .iter()
-        .map(|f| if f & flag::GOOD != 0 { 1.0 } else { f64::NAN })
-        .collect();
-    let reach = reach_ms(fixes.t_ms, &good);
+    let good = |row: usize| flags[row] & flag::GOOD != 0;
+    let reach = reach_of_rows(fixes.t_ms, good);
     let (mut segments, mut holes) = (Vec::new(), Vec::new());
     let mut segment: Vec<usize> = Vec::new();
-    for row in (0..flags.len()).filter(|&row| flags[row] & flag::GOOD != 0) {
+    for row in (0..flags.len()).filter(|&row| good(row)) {
         if let Some(&before) = segment.last() {
             let breaks = flags[row] & flag::BREAK != 0;
             let hole = fixes.t_ms[row] - fixes.t_ms[before] > reach;
@@ -97,7 +94,7 @@ fn measure_segment(fixes: &Fixes<'_>, flags: &[u32], rows: &[usize], metres: &mu
         .map(|&row| (fixes.t_ms[row] - fixes.t_ms[rows[0]]) as f64 / 1000.0)
         .collect();
     hold_stays(rows, flags, &mut east, &mut north);
-    let noise_m = noise(&seconds, &east).max(noise(&seconds, &north)).min(MOST_NOISE_M);
+    let noise_m = noise(&seconds, [&east, &north]).min(MOST_NOISE_M);
     if noise_m > LEAST_NOISE_M {
         smooth(&seconds, &mut [&mut east, &mut north], noise_m);
         hold_stays(rows, flags, &mut east, &mut north);
@@ -126,17 +123,28 @@ fn hold_stays(rows: &[usize], flags: &[u32], east: &mut [f64], north: &mut [f64]
     }
 }
 
+/// Standard deviation of the noise, m, of the axis that has more of it.
+fn noise(seconds: &[f64], axes: [&[f64]; 2]) -> f64 {
+    let mut bends = [Vec::with_capacity(seconds.len()), Vec::with_capacity(seconds.len())];
+    for i in 1..seconds.len().saturating_sub(1) {
+        let around = seconds[i + 1] - seconds[i - 1];
+        if around * 1000.0 > 2.0 * SMOOTHED_MS as f64 {
+            continue;
+        }
+        let share = (seconds[i] - seconds[i - 1]) / around;
+        for (axis, bends) in axes.iter().zip(&mut bends) {
+            if axis[i] != axis[i - 1] || axis[i] != axis[i + 1] {
+                bends.push((axis[i] - (axis[i - 1] + share * (axis[i + 1] - axis[i - 1]))).abs());
+            }
+        }
+    }
+    let [east, north] = bends.map(noise_of_bends);
+    east.max(north)
+}
+
 /// Standard deviation of one axis' noise, m: from second differences, which straight driving leaves at zero and noise at
 /// √6 times its own deviation. Robust (median), so that manoeuvres do not pass for noise.
-fn noise(seconds: &[f64], axis: &[f64]) -> f64 {
-    let mut bends: Vec<f64> = (1..axis.len().saturating_sub(1))
-        .filter(|&i| (seconds[i + 1] - seconds[i - 1]) * 1000.0 <= 2.0 * SMOOTHED_MS as f64)
-        .filter(|&i| axis[i] != axis[i - 1] || axis[i] != axis[i + 1])
-        .map(|i| {
-            let share = (seconds[i] - seconds[i - 1]) / (seconds[i + 1] - seconds[i - 1]);
-            (axis[i] - (axis[i - 1] + share * (axis[i + 1] - axis[i - 1]))).abs()
-        })
-        .collect();
+fn noise_of_bends(mut bends: Vec<f64>) -> f64 {
     if bends.len() < 5 {
         return 0.0;
     }
@@ -162,6 +170,7 @@ struct State {
 /// Constant-velocity Kalman filter forward, Rauch–Tung–Striebel pass back, both axes at once.
 fn smooth(seconds: &[f64], axes: &mut [&mut Vec<f64>; 2], noise_m: f64) {
     let r = noise_m * noise_m;
+    let mut model = Model::default();
     let mut states: Vec<State> = Vec::with_capacity(seconds.len());
     // What each state was before its own fix was seen.
     let mut predicted: Vec<State> = Vec::with_capacity(seconds.len());
@@ -174,9 +183,9 @@ fn smooth(seconds: &[f64], axes: &mut [&mut Vec<f64>; 2], noise_m: f64) {
                 p: [r, 0.0, 900.0],
             },
             Some(before) => {
-                let ahead = predict(before, seconds[i] - seconds[i - 1]);
+                let ahead = model.predict(before, seconds[i] - seconds[i - 1]);
                 predicted.push(ahead);
-                update(&ahead, seen, r)
+                model.update(&ahead, seen, r)
             }
         };
         if i == 0 {
@@ -190,61 +199,100 @@ fn smooth(seconds: &[f64], axes: &mut [&mut Vec<f64>; 2], noise_m: f64) {
     };
     for i in (0..states.len()).rev() {
         if i + 1 < states.len() {
-            after = look_back(&states[i], &predicted[i + 1], &after, seconds[i + 1] - seconds[i]);
+            after = model.look_back(&states[i], &predicted[i + 1], &after, seconds[i + 1] - seconds[i]);
         }
         axes[0][i] = after.position[0];
         axes[1][i] = after.position[1];
     }
 }
 
-fn predict(state: &State, dt: f64) -> State {
-    let q = AGILITY_MS2 * AGILITY_MS2;
-    let [p, c, v] = state.p;
-    State {
-        position: std::array::from_fn(|a| state.position[a] + dt * state.velocity[a]),
-        velocity: state.velocity,
-        p: [
-            p + 2.0 * dt * c + dt * dt * v + q * dt.powi(4) / 4.0,
-            c + dt * v + q * dt.powi(3) / 2.0,
-            v + q * dt * dt,
-        ],
+/// The last answer to a question that is asked again and again: covariances depend on the times between fixes alone, and
+/// settle after some fixes of an even rate.
+#[derive(Debug, Default)]
+struct Last<Q, A>(Option<(Q, A)>);
+
+impl<Q: PartialEq + Copy, A: Copy> Last<Q, A> {
+    fn of(&mut self, question: Q, answer: impl FnOnce() -> A) -> A {
+        match self.0 {
+            Some((last, known)) if last == question => known,
+            _ => self.0.insert((question, answer())).1,
+        }
     }
 }
 
-fn update(ahead: &State, seen: [f64; 2], r: f64) -> State {
-    let [p, c, v] = ahead.p;
-    let (gain_position, gain_velocity) = (p / (p + r), c / (p + r));
-    let off: [f64; 2] = std::array::from_fn(|a| seen[a] - ahead.position[a]);
-    State {
-        position: std::array::from_fn(|a| ahead.position[a] + gain_position * off[a]),
-        velocity: std::array::from_fn(|a| ahead.velocity[a] + gain_velocity * off[a]),
-        p: [
-            (1.0 - gain_position) * p,
-            (1.0 - gain_position) * c,
-            v - gain_velocity * c,
-        ],
-    }
+/// The motion model and what it came to last.
+#[derive(Debug, Default)]
+struct Model {
+    predicted: Last<([f64; 3], f64), [f64; 3]>,
+    updated: Last<[f64; 3], ([f64; 2], [f64; 3])>,
+    looked_back: Last<([f64; 3], [f64; 3], f64), Option<[f64; 4]>>,
 }
 
-/// The smoothed state at a fix, from its filtered one, the prediction made from it and the smoothed state after it.
-fn look_back(state: &State, ahead: &State, after: &State, dt: f64) -> State {
-    let [p, c, v] = state.p;
-    let [ap, ac, av] = ahead.p;
-    let det = ap * av - ac * ac;
-    if det <= 0.0 {
-        return *state;
+impl Model {
+    fn predict(&mut self, state: &State, dt: f64) -> State {
+        let covariance = || {
+            let q = AGILITY_MS2 * AGILITY_MS2;
+            let [p, c, v] = state.p;
+            [
+                p + 2.0 * dt * c + dt * dt * v + q * dt.powi(4) / 4.0,
+                c + dt * v + q * dt.powi(3) / 2.0,
+                v + q * dt * dt,
+            ]
+        };
+        State {
+            position: std::array::from_fn(|a| state.position[a] + dt * state.velocity[a]),
+            velocity: state.velocity,
+            p: self.predicted.of((state.p, dt), covariance),
+        }
     }
-    // P Fᵀ, then times the inverse of the predicted covariance.
-    let (m11, m12, m21, m22) = (p + dt * c, c, c + dt * v, v);
-    let g11 = (m11 * av - m12 * ac) / det;
-    let g12 = (m12 * ap - m11 * ac) / det;
-    let g21 = (m21 * av - m22 * ac) / det;
-    let g22 = (m22 * ap - m21 * ac) / det;
-    let off_p: [f64; 2] = std::array::from_fn(|a| after.position[a] - ahead.position[a]);
-    let off_v: [f64; 2] = std::array::from_fn(|a| after.velocity[a] - ahead.velocity[a]);
-    State {
-        position: std::array::from_fn(|a| state.position[a] + g11 * off_p[a] + g12 * off_v[a]),
-        velocity: std::array::from_fn(|a| state.velocity[a] + g21 * off_p[a] + g22 * off_v[a]),
-        p: state.p,
+
+    /// `r`, the variance of a fix, is the same each time.
+    fn update(&mut self, ahead: &State, seen: [f64; 2], r: f64) -> State {
+        let gains_and_covariance = || {
+            let [p, c, v] = ahead.p;
+            let (gain_position, gain_velocity) = (p / (p + r), c / (p + r));
+            let left = [
+                (1.0 - gain_position) * p,
+                (1.0 - gain_position) * c,
+                v - gain_velocity * c,
+            ];
+            ([gain_position, gain_velocity], left)
+        };
+        let ([gain_position, gain_velocity], left) = self.updated.of(ahead.p, gains_and_covariance);
+        let off: [f64; 2] = std::array::from_fn(|a| seen[a] - ahead.position[a]);
+        State {
+            position: std::array::from_fn(|a| ahead.position[a] + gain_position * off[a]),
+            velocity: std::array::from_fn(|a| ahead.velocity[a] + gain_velocity * off[a]),
+            p: left,
+        }
+    }
+
+    /// The smoothed state at a fix, from its filtered one, the prediction made from it and the smoothed state after it.
+    fn look_back(&mut self, state: &State, ahead: &State, after: &State, dt: f64) -> State {
+        let gains = || {
+            let [p, c, v] = state.p;
+            let [ap, ac, av] = ahead.p;
+            let det = ap * av - ac * ac;
+            // P Fᵀ, then times the inverse of the predicted covariance.
+            let (m11, m12, m21, m22) = (p + dt * c, c, c + dt * v, v);
+            (det > 0.0).then(|| {
+                [
+                    (m11 * av - m12 * ac) / det,
+                    (m12 * ap - m11 * ac) / det,
+                    (m21 * av - m22 * ac) / det,
+                    (m22 * ap - m21 * ac) / det,
+                ]
+            })
+        };
+        let Some([g11, g12, g21, g22]) = self.looked_back.of((state.p, ahead.p, dt), gains) else {
+            return *state;
+        };
+        let off_p: [f64; 2] = std::array::from_fn(|a| after.position[a] - ahead.position[a]);
+        let off_v: [f64; 2] = std::array::from_fn(|a| after.velocity[a] - ahead.velocity[a]);
+        State {
+            position: std::array::from_fn(|a| state.position[a] + g11 * off_p[a] + g12 * off_v[a]),
+            velocity: std::array::from_fn(|a| state.velocity[a] + g21 * off_p[a] + g22 * off_v[a]),
+            p: state.p,
+        }
     }
 }

@@ -138,15 +138,16 @@ fn step_m(odometer_km: &[f64]) -> f64 {
 
 /// Takes out the intervals in which the odometer stands while `others` (metres by another source, NaN where unknown)
 /// move further than its step explains. Returns how many rows it took.
-pub(crate) fn drop_stuck(odometer: &mut Odometer, others: &[f64]) -> u32 {
+pub(crate) fn drop_stuck(odometer: &mut Odometer, others: impl Fn(usize) -> f64) -> u32 {
     let limit = STUCK_M.max(1.5 * odometer.step_m);
     let mut dropped = 0;
     let mut from = 0;
-    while from < others.len() {
+    let rows = odometer.metres.len();
+    while from < rows {
         let mut to = from;
         let mut moved = 0.0;
-        while to < others.len() && odometer.metres[to] == 0.0 {
-            moved += if others[to].is_nan() { 0.0 } else { others[to] };
+        while to < rows && odometer.metres[to] == 0.0 {
+            moved += Some(others(to)).filter(|metres| !metres.is_nan()).unwrap_or(0.0);
             to += 1;
         }
         if moved > limit {

@@ -3,6 +3,7 @@
 use odograph_domain::mileage::{DistanceSource, MileageGrade, MileageReason};
 
 use super::{
+    any,
     fix::{Fixes, flag},
     odometer::{self, Odometer},
     reach_ms, reach_of, speed, total,
@@ -36,7 +37,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) fixes: Fixes<'a>,
     pub(crate) flags: &'a [u32],
     pub(crate) odometer_km: &'a [f64],
-    /// By [`super::gps::measure`].
+    /// By [`super::speed::intervals`].
+    pub(crate) speed: &'a [f64],
+    /// By [`super::gps::intervals_and_chords`], as the next.
     pub(crate) gps: &'a [f64],
     pub(crate) chord: &'a [f64],
 }
@@ -56,21 +59,21 @@ pub(crate) struct Reconciled {
     pub(crate) speed_faults: u32,
 }
 
-struct Sources {
+struct Sources<'a> {
     odometer: Odometer,
     odometer_stuck: u32,
     speed: Vec<f64>,
     speed_stuck: u32,
-    gps: Vec<f64>,
+    gps: &'a [f64],
     gps_is_slow: bool,
 }
 
-impl Sources {
+impl Sources<'_> {
     fn metres(&self, source: DistanceSource) -> &[f64] {
         match source {
             DistanceSource::Odometer => &self.odometer.metres,
             DistanceSource::Speed => &self.speed,
-            DistanceSource::Gps => &self.gps,
+            DistanceSource::Gps => self.gps,
         }
     }
 }
@@ -84,11 +87,11 @@ pub(crate) fn reconcile(evidence: &Evidence<'_>) -> Reconciled {
 }
 
 /// Reads each source and takes it out where the others show that it hangs.
-fn read(evidence: &Evidence<'_>) -> Sources {
+fn read<'a>(evidence: &Evidence<'a>) -> Sources<'a> {
     let Fixes { t_ms, speed_kmh, .. } = evidence.fixes;
     let mut odometer = odometer::read(t_ms, evidence.odometer_km, speed_kmh);
-    let mut speed = speed::intervals(t_ms, speed_kmh);
-    let gps = evidence.gps.to_vec();
+    let mut speed = evidence.speed.to_vec();
+    let gps = evidence.gps;
     // A coarse odometer stands between its steps and would seem to contradict anything.
     let fine = !odometer.is_coarse();
     let other = |row: usize| {
@@ -98,12 +101,9 @@ fn read(evidence: &Evidence<'_>) -> Sources {
             gps[row]
         }
     };
-    let others: Vec<f64> = (0..t_ms.len()).map(other).collect();
-    let speed_stuck = speed::drop_stuck(t_ms, speed_kmh, &mut speed, &others);
-    let others: Vec<f64> = (0..t_ms.len())
-        .map(|row| if speed[row].is_nan() { gps[row] } else { speed[row] })
-        .collect();
-    let odometer_stuck = odometer::drop_stuck(&mut odometer, &others);
+    let speed_stuck = speed::drop_stuck(t_ms, speed_kmh, &mut speed, other);
+    let other = |row: usize| if speed[row].is_nan() { gps[row] } else { speed[row] };
+    let odometer_stuck = odometer::drop_stuck(&mut odometer, other);
     let gps_is_slow = reach_ms(t_ms, evidence.fixes.lat) > reach_of(SLOW_MS);
     Sources {
         odometer,
@@ -127,7 +127,7 @@ impl Verdict {
     fn of(sources: &Sources, t_ms: &[i64]) -> Self {
         use DistanceSource::{Gps, Odometer, Speed};
         let usable = |source: &DistanceSource| {
-            total(sources.metres(*source)).is_some() && (*source != Odometer || !sources.odometer.is_coarse())
+            any(sources.metres(*source)) && (*source != Odometer || !sources.odometer.is_coarse())
         };
         let candidates: Vec<DistanceSource> = [Odometer, Speed, Gps].into_iter().filter(usable).collect();
         let compare = |a, b| compare(sources, t_ms, a, b);
@@ -165,7 +165,7 @@ impl Verdict {
     }
 }
 
-impl Sources {
+impl Sources<'_> {
     fn odometer_is_fine(&self) -> bool {
         self.odometer.step_m <= FINE_SHARE * self.odometer.total_m().unwrap_or(0.0)
     }
@@ -226,37 +226,37 @@ fn fill(evidence: &Evidence<'_>, sources: &Sources, verdict: &Verdict) -> Filled
     };
     let mut uncovered_ms = 0;
     let gps_counts = verdict.order.contains(&DistanceSource::Gps);
+    let order: Vec<(DistanceSource, &[f64])> = verdict
+        .order
+        .iter()
+        .map(|&source| (source, sources.metres(source)))
+        .collect();
     for row in 1..t_ms.len() {
         let chord = evidence.chord[row];
-        let proved = |source: &&DistanceSource| {
-            let metres = sources.metres(**source)[row];
+        let proved = |&&(source, metres): &&(DistanceSource, &[f64])| {
             // Across a hole in the track an odometer must fit the straight line.
-            let fits = **source != DistanceSource::Odometer || chord.is_nan() || fits_chord(evidence, sources, row);
-            !metres.is_nan() && fits
+            let fits = || source != DistanceSource::Odometer || chord.is_nan() || fits_chord(evidence, sources, row);
+            !metres[row].is_nan() && fits()
         };
-        let source = verdict.order.iter().find(proved).copied();
-        let metres = match source {
-            Some(source) => sources.metres(source)[row],
+        match order.iter().find(proved) {
+            Some(&(source, metres)) => {
+                uncovered_ms = 0;
+                filled.billable[row] = metres[row];
+                filled.by_source[source as usize] += metres[row];
+            }
             None if gps_counts && !chord.is_nan() => {
                 filled.bridged_m += chord;
                 filled.bridged_ms += t_ms[row] - t_ms[row - 1];
                 filled.by_source[2] += chord;
                 filled.billable[row] = chord;
                 uncovered_ms = 0;
-                continue;
             }
             None => {
                 let dt = t_ms[row] - t_ms[row - 1];
                 uncovered_ms += dt;
                 filled.uncovered_ms += dt;
                 filled.longest_uncovered_ms = filled.longest_uncovered_ms.max(uncovered_ms);
-                continue;
             }
-        };
-        uncovered_ms = 0;
-        filled.billable[row] = metres;
-        if let Some(source) = source {
-            filled.by_source[source as usize] += metres;
         }
     }
     filled
@@ -272,7 +272,7 @@ fn fits_chord(evidence: &Evidence<'_>, sources: &Sources, row: usize) -> bool {
     let chord: f64 = span.clone().map(|r| evidence.chord[r]).sum();
     let odometer: f64 = span.map(|r| sources.odometer.metres[r]).filter(|m| !m.is_nan()).sum();
     let slack = 100.0 + sources.odometer.step_m;
-    let bounded = total(&sources.speed).is_some();
+    let bounded = any(&sources.speed);
     odometer >= 0.95 * chord - slack && (bounded || odometer <= 3.0 * chord + 1000.0 + slack)
 }
 
@@ -282,7 +282,7 @@ fn grade(evidence: &Evidence<'_>, sources: &Sources, verdict: &Verdict, filled: 
     let mut out = Reconciled {
         odometer_m: sources.odometer.total_m(),
         speed_m: total(&sources.speed),
-        gps_m: total(&sources.gps),
+        gps_m: total(sources.gps),
         source: main_source(&filled, verdict),
         grade: MileageGrade::D,
         reasons: reasons(evidence, sources, verdict, &filled, duration_ms),
@@ -354,13 +354,13 @@ fn reasons(
     let gap = |metres: &[f64]| {
         let missing = |row: &usize| metres[*row].is_nan();
         let ms: i64 = (1..metres.len()).filter(missing).map(|row| gap_ms(evidence, row)).sum();
-        total(metres).is_some() && ms > GAP_MS && ms as f64 > GAP_SHARE * duration_ms as f64
+        any(metres) && ms > GAP_MS && ms as f64 > GAP_SHARE * duration_ms as f64
     };
     let fixes = seen(flag::GOOD) + seen(flag::POOR) + seen(flag::TELEPORT) + seen(flag::FROZEN);
     let odometer = &sources.odometer;
     let alone = !verdict.order.is_empty() || odometer.ticks > 0;
     let found = [
-        (R::NoEvidence, verdict.order.is_empty() && odometer.total_m().is_none()),
+        (R::NoEvidence, verdict.order.is_empty() && !any(&odometer.metres)),
         (R::SourcesAgree, verdict.agree),
         (R::SourcesDisagree, verdict.disagree),
         (R::SingleSource, alone && !(verdict.agree || verdict.disagree)),
@@ -370,7 +370,7 @@ fn reasons(
         (R::OdometerCoarse, odometer.is_coarse()),
         (R::SpeedStuck, sources.speed_stuck > 0),
         (R::SpeedGap, gap(&sources.speed)),
-        (R::GpsGap, filled.bridged_m > 0.0 || gap(&sources.gps)),
+        (R::GpsGap, filled.bridged_m > 0.0 || gap(sources.gps)),
         (R::GpsDrift, seen(flag::DRIFT) > 0),
         (R::GpsTeleport, seen(flag::TELEPORT) > 0),
         (

@@ -27,32 +27,58 @@ pub(crate) fn intervals(t_ms: &[i64], speed_kmh: &[f64]) -> Vec<f64> {
 
 /// Takes out the intervals of a hanging sensor: the same reading above rest again and again, while `others` (metres by
 /// another source, NaN where unknown) say half of it or less, or half as much again. Returns how many rows it took.
-pub(crate) fn drop_stuck(t_ms: &[i64], speed_kmh: &[f64], metres: &mut [f64], others: &[f64]) -> u32 {
-    let known: Vec<usize> = (0..t_ms.len()).filter(|&row| !speed_kmh[row].is_nan()).collect();
+pub(crate) fn drop_stuck(
+    t_ms: &[i64],
+    speed_kmh: &[f64],
+    metres: &mut [f64],
+    others: impl Fn(usize) -> f64 + Copy,
+) -> u32 {
     let mut dropped = 0;
-    let mut first = 0;
-    while first < known.len() {
-        let value = speed_kmh[known[first]];
-        let run = known[first..]
-            .iter()
-            .take_while(|&&row| speed_kmh[row] == value)
-            .count();
-        let (from, to) = (known[first], known[first + run - 1]);
-        if value > 0.0 && run >= STUCK_ROWS && is_stuck(t_ms[to] - t_ms[from], from, to, metres, others) {
-            metres[from + 1..=to].fill(f64::NAN);
-            dropped += run as u32;
+    let mut end = |run: Run, metres: &mut [f64]| {
+        let lasted_ms = t_ms[run.to] - t_ms[run.from];
+        if run.kmh > 0.0 && run.rows >= STUCK_ROWS && is_stuck(lasted_ms, run.from, run.to, metres, others) {
+            metres[run.from + 1..=run.to].fill(f64::NAN);
+            dropped += run.rows as u32;
         }
-        first += run;
+    };
+    let mut run: Option<Run> = None;
+    for (row, &kmh) in speed_kmh.iter().enumerate().filter(|(_, kmh)| !kmh.is_nan()) {
+        match &mut run {
+            Some(run) if run.kmh == kmh => (run.to, run.rows) = (row, run.rows + 1),
+            _ => {
+                let next = Run {
+                    kmh,
+                    from: row,
+                    to: row,
+                    rows: 1,
+                };
+                if let Some(run) = run.replace(next) {
+                    end(run, metres);
+                }
+            }
+        }
+    }
+    if let Some(run) = run {
+        end(run, metres);
     }
     dropped
 }
 
-fn is_stuck(lasted_ms: i64, from: usize, to: usize, metres: &[f64], others: &[f64]) -> bool {
+/// Rows that read the same, one after the other.
+struct Run {
+    kmh: f64,
+    from: usize,
+    to: usize,
+    rows: usize,
+}
+
+fn is_stuck(lasted_ms: i64, from: usize, to: usize, metres: &[f64], others: impl Fn(usize) -> f64) -> bool {
     let (mut own, mut other, mut compared) = (0.0, 0.0, false);
-    for row in from + 1..=to {
-        if !metres[row].is_nan() && !others[row].is_nan() {
-            own += metres[row];
-            other += others[row];
+    for (row, metres) in metres.iter().enumerate().take(to + 1).skip(from + 1) {
+        let others = others(row);
+        if !metres.is_nan() && !others.is_nan() {
+            own += metres;
+            other += others;
             compared = true;
         }
     }

@@ -48,13 +48,13 @@ fn bits(flags: &[f64]) -> Vec<u32> {
 
 pub(super) fn gps_m() -> Expr {
     by_row(c::GPS_M, &FIXES_JUDGED, |t_ms, x| {
-        gps::intervals(&fixes(t_ms, x), &bits(x[5]))
+        gps::intervals_and_chords(&fixes(t_ms, x), &bits(x[5])).0
     })
 }
 
 pub(super) fn chord_m() -> Expr {
     by_row(c::CHORD_M, &FIXES_JUDGED, |t_ms, x| {
-        gps::chords(&fixes(t_ms, x), &bits(x[5]))
+        gps::intervals_and_chords(&fixes(t_ms, x), &bits(x[5])).1
     })
 }
 
@@ -73,7 +73,7 @@ pub(super) fn odometer_m() -> Expr {
 pub(super) fn speed_m() -> Expr {
     by_row(c::SPEED_M, &[c::SPEED, c::GPS_M], |t_ms, x| {
         let mut metres = speed::intervals(t_ms, x[0]);
-        speed::drop_stuck(t_ms, x[0], &mut metres, x[1]);
+        speed::drop_stuck(t_ms, x[0], &mut metres, |row| x[1][row]);
         metres
     })
 }
@@ -161,10 +161,12 @@ pub(super) fn mileage(zones: Arc<[Tz]>) -> Expr {
     ];
     by_trip(c::MILEAGE, &inputs, move |trip, t_ms, x| {
         let flags = bits(x[5]);
+        let speed = speed::intervals(t_ms, x[4]);
         let evidence = Evidence {
             fixes: fixes(t_ms, x),
             flags: &flags,
             odometer_km: x[6],
+            speed: &speed,
             gps: x[7],
             chord: x[8],
         };
