@@ -121,7 +121,14 @@ impl PgQueue {
     }
 
     async fn look_at_lanes(&self) -> Result<(), StoreError> {
-        let mut tx = self.store.begin(Scope::Worker(&[])).await?;
+        // Not as a worker, who asks by key: this counts.
+        let mut tx = self
+            .store
+            .begin(Scope::Api {
+                tenant: None,
+                tracks: false,
+            })
+            .await?;
         let rows = sqlx::query!(r#"SELECT lane AS "lane!", messages AS "messages!" FROM queue_fill()"#)
             .fetch_all(&mut *tx)
             .await?;

@@ -92,6 +92,24 @@ impl Scratch {
         Ok(connection.close().await?)
     }
 
+    /// Only the statistics.
+    pub async fn refresh_statistics(&self) -> Result<()> {
+        let mut connection = PgConnection::connect_with(&self.server.clone().database(&self.name)).await?;
+        sqlx::query("ANALYZE").execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// What the database takes with nothing dead in it, bytes, indexes and all.
+    pub async fn bytes_at_rest(&self) -> Result<u64> {
+        let mut connection = PgConnection::connect_with(&self.server.clone().database(&self.name)).await?;
+        sqlx::query("VACUUM (FULL)").execute(&mut connection).await?;
+        let bytes: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        u64::try_from(bytes).map_err(StoreError::corrupt)
+    }
+
     pub async fn payload_table(&self, connections: u32) -> Result<PayloadTable> {
         let options = self.server.clone().database(&self.name);
         let pool = PgPoolOptions::new()
@@ -122,8 +140,10 @@ impl PayloadTable {
             .await?)
     }
 
-    pub async fn close(self) {
+    pub async fn end(self) -> Result<()> {
+        sqlx::query("DROP TABLE bench_payload").execute(&self.pool).await?;
         self.pool.close().await;
+        Ok(())
     }
 }
 

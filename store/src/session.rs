@@ -50,11 +50,21 @@ fn entering(scope: Scope<'_>) -> String {
         Scope::Operator => ("odograph_operator", String::new(), String::new(), ""),
         Scope::Maintenance => ("odograph_maintenance", String::new(), String::new(), ""),
     };
+    let planned = match scope {
+        Scope::Worker(_) => BY_KEY,
+        _ => "",
+    };
     format!(
         "SELECT set_config('role', '{role}', true), set_config('app.tenant', '{tenant}', true), \
-         set_config('app.tenants', '{tenants}', true), set_config('app.tracks', '{tracks}', true)"
+         set_config('app.tenants', '{tenants}', true), set_config('app.tracks', '{tracks}', true){planned}"
     )
 }
+
+/// A worker asks for rows by their keys (or, of the queue in the database and of what is due, by an index's order). Left to itself the planner reads all rows of a tenant, which is
+/// quick while there are few and the statistics say so, and ruin when a tenant has grown and the plan has not.
+const BY_KEY: &str = ", set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
+                      set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true), \
+                      set_config('jit', 'off', true)";
 
 /// An array literal; empty for none, which the policies read as no tenant at all.
 fn array(tenants: &[TenantId]) -> String {

@@ -220,13 +220,16 @@ async fn lock_those_there(
 ) -> Result<Vec<LockedState>> {
     let ids: Vec<Uuid> = wanted.iter().map(|(vehicle, _)| vehicle.uuid()).collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|(_, tenant)| tenant.uuid()).collect();
-    // Not FOR UPDATE: a foreign key to the row, checked by another, must not wait.
+    // One after the other in the order of their ids, so that two who lock several cannot wait for each other in a circle. Not
+    // FOR UPDATE: a foreign key to the row, checked by another, must not wait. A look-up for each, whatever the planner thinks of
+    // how many rows the tenant has.
     let rows = sqlx::query!(
         "SELECT s.tenant_id, s.vehicle_id, s.watermark, s.last_received_at, s.detectors
          FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
-         JOIN vehicle_state s ON s.tenant_id = w.tenant_id AND s.vehicle_id = w.vehicle_id
-         ORDER BY s.vehicle_id
-         FOR NO KEY UPDATE OF s",
+         CROSS JOIN LATERAL (
+             SELECT * FROM vehicle_state s
+             WHERE s.tenant_id = w.tenant_id AND s.vehicle_id = w.vehicle_id
+             FOR NO KEY UPDATE) AS s",
         &tenants,
         &ids,
     )
@@ -266,7 +269,8 @@ async fn beside(
                   coalesce(v.version, 0) AS "version!", t.xmin::text AS "settings!"
            FROM unnest($1::uuid[], $2::uuid[]) AS w (tenant_id, vehicle_id)
            JOIN tenant t ON t.id = w.tenant_id
-           LEFT JOIN vehicle_context_version v ON v.tenant_id = w.tenant_id AND v.vehicle_id = w.vehicle_id
+           LEFT JOIN LATERAL (SELECT v.version FROM vehicle_context_version v
+                              WHERE v.tenant_id = w.tenant_id AND v.vehicle_id = w.vehicle_id OFFSET 0) AS v ON true
            LEFT JOIN LATERAL (SELECT d.due_at, d.at_once FROM dirty_window d
                               WHERE d.tenant_id = w.tenant_id AND d.vehicle_id = w.vehicle_id AND d.open
                               ORDER BY d.due_at LIMIT 1) AS o ON true"#,

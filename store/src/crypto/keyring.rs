@@ -102,11 +102,15 @@ async fn living(
         return Ok(HashMap::new());
     }
     let (tenants, kinds, ids) = columns(subjects);
+    // A look-up for each, whatever the planner thinks of how many keys the tenant has.
     let rows = sqlx::query!(
         "SELECT k.tenant_id, k.id, k.subject_kind, k.subject_id, k.wrapped
          FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS w (tenant_id, kind, subject_id)
-         JOIN subject_key k ON k.tenant_id = w.tenant_id AND k.subject_kind = w.kind AND k.subject_id = w.subject_id
-         WHERE k.destroyed_at IS NULL",
+         CROSS JOIN LATERAL (
+             SELECT * FROM subject_key k
+             WHERE k.tenant_id = w.tenant_id AND k.subject_kind = w.kind AND k.subject_id = w.subject_id
+               AND k.destroyed_at IS NULL
+             OFFSET 0) AS k",
         &tenants,
         &kinds as &[&str],
         &ids,
