@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 
 use crate::problem::Problem;
 
-/// Rounds under way at once: while one waits for the disk the next is on its way.
-const ROUNDS: usize = 3;
+/// Rounds under way at once: while one waits for the disk the next is on its way. More would be smaller, and cost more a batch.
+const ROUNDS: usize = 2;
 /// Batches that may wait to be served; whoever comes then is told to slow down.
 const WAITING: usize = 8192;
 /// What goes together at most.

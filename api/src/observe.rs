@@ -43,7 +43,7 @@ pub(crate) async fn observe(
     }
 
     let watch = state.watch.clone();
-    let operation = access::operation(request.method(), &pattern).map_or("none", |operation| operation.id);
+    let operation = gate::note(&request, &pattern).map_or("none", |operation| operation.id);
     let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let span = watch.arrived(operation, &id, given);
     // What comes of the request belongs to the span of this request, and through it to the caller's trace.

@@ -16,7 +16,7 @@ use odograph_store::{Attempt, OperatorStore, Realm, TenantStore};
 
 use super::token::{Grant, TokenError};
 use crate::{
-    access::{self, Access, Scope},
+    access::{self, Access, Operation, Scope},
     page::ListMark,
     problem::{Code, Problem},
     state::ApiState,
@@ -105,7 +105,7 @@ pub(crate) async fn gate(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // What the table does not know falls through to a 404 or a 405; nothing else is registered, see the tests.
-    if let Some(operation) = access::operation(request.method(), &pattern(&request)) {
+    if let Some(operation) = asked(&request) {
         match admit(&request, operation.access) {
             Ok(Some(grant)) => enter(&request, grant),
             Ok(None) => {}
@@ -130,6 +130,25 @@ fn enter(request: &ServiceRequest, grant: Grant) {
         })),
         Realm::Platform => drop(extensions.insert(Operator { client })),
     }
+}
+
+/// What of the table of operations answers: looked for once a request, since it is asked in several layers.
+#[derive(Clone, Copy)]
+struct Asked(Option<&'static Operation>);
+
+/// What of the table answers to the request.
+pub(crate) fn asked(request: &ServiceRequest) -> Option<&'static Operation> {
+    if let Some(Asked(known)) = request.extensions().get::<Asked>() {
+        return *known;
+    }
+    note(request, &pattern(request))
+}
+
+/// Looks in the table, by the pattern of the request, and keeps what it says. Not before the method is what is answered to.
+pub(crate) fn note(request: &ServiceRequest, pattern: &str) -> Option<&'static Operation> {
+    let found = access::operation(request.method(), pattern);
+    request.extensions_mut().insert(Asked(found));
+    found
 }
 
 /// The pattern of the route that will answer. Asked with the path the router itself goes by: with the raw one, an escaped

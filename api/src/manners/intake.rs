@@ -20,8 +20,8 @@ use odograph_domain::id::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    access::{self, Scope},
-    auth::gate::{Caller, pattern},
+    access::Scope,
+    auth::gate::{Caller, asked},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -204,7 +204,7 @@ fn round_up(wait: Duration) -> Duration {
 
 /// The tenant, if the request brings telemetry.
 fn telemetry_of(request: &ServiceRequest) -> Option<(web::Data<ApiState>, TenantId)> {
-    let operation = access::operation(request.method(), &pattern(request))?;
+    let operation = asked(request)?;
     let brings =
         request.method() == actix_web::http::Method::POST && operation.access.required() == Some(Scope::TelemetryWrite);
     let tenant = request.extensions().get::<Caller>().map(Caller::tenant);
