@@ -94,7 +94,7 @@ impl Platform {
         let folder = TempDir::new().expect("a temporary folder");
         let mut config = usual(folder.path(), db.url());
         config.database.max_connections = match Backend::chosen() {
-            Backend::Server => 6,
+            Backend::Server => 10,
             Backend::Embedded => 1,
         };
         if let Some(broker) = &broker {
@@ -120,7 +120,7 @@ impl Platform {
     pub async fn on(database_url: &str, amqp_url: &str, configure: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let mut config = usual(folder.path(), database_url);
-        config.database.max_connections = 6;
+        config.database.max_connections = 10;
         config.queue.url = amqp_url.to_owned();
         config.queue.prefix = format!("odograph-test-{}", unique());
         config.queue.partitions = 2;

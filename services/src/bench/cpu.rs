@@ -8,9 +8,10 @@ const TICK: Duration = Duration::from_millis(10);
 const SERVERS: [(&str, &str); 2] = [("PostgreSQL", "postgres"), ("RabbitMQ", "beam.smp")];
 const OURS: &str = "odograph";
 
-/// Time spent since some beginning, user and system, by who spent it.
+/// Time spent since some beginning, user and system, by who spent it; that of a server's processes that have ended is in that of
+/// their parent.
 #[derive(Debug, Clone, Default)]
-pub struct Cpu(BTreeMap<u32, (&'static str, Duration)>);
+pub struct Cpu(BTreeMap<&'static str, Duration>);
 
 impl Cpu {
     /// Empty where there is no `/proc`.
@@ -18,34 +19,39 @@ impl Cpu {
         let ours = std::process::id();
         let each = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = each.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let spent = pids.filter_map(|pid| {
-            let (name, spent) = stat(pid)?;
-            let server = || SERVERS.iter().find(|(_, process)| *process == name);
-            let who = if pid == ours { OURS } else { server()?.0 };
-            Some((pid, (who, spent)))
-        });
-        Self(spent.collect())
+        let mut spent = BTreeMap::new();
+        for (pid, name, time) in pids.filter_map(|pid| stat(pid).map(|(name, time)| (pid, name, time))) {
+            let server = SERVERS.iter().find(|(_, process)| *process == name);
+            let who = if pid == ours {
+                Some(OURS)
+            } else {
+                server.map(|(who, _)| *who)
+            };
+            if let Some(who) = who {
+                *spent.entry(who).or_insert(Duration::ZERO) += time;
+            }
+        }
+        Self(spent)
     }
 
-    /// What was spent since, by who spent it. Of a process that has ended nothing is known any more.
+    /// What was spent since, by who spent it.
     pub fn since(&self) -> Vec<(&'static str, Duration)> {
-        let mut sums: BTreeMap<&'static str, Duration> = BTreeMap::new();
-        for (pid, (who, spent)) in Self::now().0 {
-            let before = self.0.get(&pid).map_or(Duration::ZERO, |(_, before)| *before);
-            *sums.entry(who).or_default() += spent.saturating_sub(before);
-        }
+        let now = Self::now().0;
+        let before = |who: &str| self.0.get(who).copied().unwrap_or_default();
         let order = [OURS].into_iter().chain(SERVERS.map(|(name, _)| name));
-        order.filter_map(|who| Some((who, *sums.get(who)?))).collect()
+        order
+            .filter_map(|who| Some((who, now.get(who)?.saturating_sub(before(who)))))
+            .collect()
     }
 }
 
-/// Name and time of a process: proc(5), fields 2, 14 and 15 of `/proc/PID/stat`.
+/// Name and time of a process and of its children that have ended: proc(5), fields 2 and 14 to 17 of `/proc/PID/stat`.
 fn stat(pid: u32) -> Option<(String, Duration)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (before, rest) = text.rsplit_once(") ")?;
     let name = before.split_once('(')?.1.to_owned();
     let ticks = |field: usize| rest.split(' ').nth(field - 3)?.parse::<u32>().ok();
-    Some((name, TICK * (ticks(14)? + ticks(15)?)))
+    Some((name, TICK * (ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?)))
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
         publishers: plan.connections,
         queue_full: false,
         format: plan.format,
+        size: false,
     };
     let lanes = drive(&driven, &fleet, start)?;
     world.scratch.analyze().await?;

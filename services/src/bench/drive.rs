@@ -116,10 +116,20 @@ impl Car {
 
     /// A trip at 1 Hz: ignition on from its first second, and off at its last, when the car stands.
     pub fn trip(&mut self, start: EventTime, seconds: u32) -> Vec<Sample> {
-        let sample = |second: u32| {
-            let last = second + 1 == seconds;
+        self.some(start, seconds, 1, true)
+    }
+
+    /// So many samples of a drive, so many seconds apart. With `ends`, the car stands at the last, its ignition off.
+    pub fn some(&mut self, start: EventTime, samples: u32, every_s: u32, ends: bool) -> Vec<Sample> {
+        let sample = |place: u32| {
+            let last = ends && place + 1 == samples;
             let seen = if last { self.halt() } else { self.drive() };
-            let mut sample = Sample::at(start + TimeDelta::seconds(i64::from(second)));
+            // On to the next sample; who stands at the end stays there.
+            let between = if last { 0 } else { every_s.saturating_sub(1) };
+            for _ in 0..between {
+                self.drive();
+            }
+            let mut sample = Sample::at(start + TimeDelta::seconds(i64::from(place * every_s)));
             sample.lat = Some(round(seen.lat, 1e7));
             sample.lon = Some(round(seen.lon, 1e7));
             sample.hdop = Some(0.9);
@@ -132,7 +142,7 @@ impl Car {
             sample.accel_z_ms2 = Some(round(seen.accel_z_ms2, 100.0));
             sample
         };
-        (0..seconds).map(sample).collect()
+        (0..samples).map(sample).collect()
     }
 
     fn halt(&mut self) -> Second {

@@ -58,6 +58,8 @@ pub struct Plan {
     /// Everything is in the queue before anybody works on it, so that the workers alone are measured.
     pub queue_full: bool,
     pub format: Format,
+    /// Look at what it takes in the database, too.
+    pub size: bool,
 }
 
 /// How batches are written.
@@ -87,10 +89,17 @@ pub struct Outcome {
     pub derived: Duration,
     pub census: Census,
     pub meter: Arc<Meter>,
-    /// Processor time until all was derived: ours (publishers, unless the queue was full before, and workers) and the servers'.
-    pub cpu: Vec<(&'static str, Duration)>,
+    /// Processor time until the last batch was committed, and until all was derived: ours (publishers, unless the queue was full
+    /// before, and workers) and the servers'.
+    pub cpu_ingested: Spent,
+    pub cpu: Spent,
+    /// What all that was sent takes in the database with nothing dead in it.
+    pub bytes_at_rest: Option<u64>,
     pub reference: Reference,
 }
+
+/// Processor time by who spent it.
+pub type Spent = Vec<(&'static str, Duration)>;
 
 /// The same messages published, consumed and inserted as they are, and nothing else done with them.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +138,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let batches = lanes.iter().map(|lane| lane.len() as u64).sum();
     eprintln!("reference: {batches} messages published, consumed and inserted as they are …");
     let reference = reference(world, plan, &lanes).await?;
+    let empty_bytes = at_rest(world, plan).await?;
     eprintln!("{samples} samples through the pipeline …");
     let stop = CancellationToken::new();
     let work = || -> Vec<JoinHandle<Result<()>>> {
@@ -146,16 +156,22 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let (before, since) = (Cpu::now(), Instant::now());
     if plan.queue_full {
         working = work();
-    } else {
-        publish_all(world, plan, std::mem::take(&mut lanes), since).await?;
     }
-    let ran = finished(world, batches, since).await;
+    let through = async {
+        publish_all(world, plan, lanes, since).await?;
+        finished(world, batches, (since, &before)).await
+    };
+    let ran = tokio::select! {
+        ran = through => ran,
+        kept = world.kept_analyzed() => kept.map(|never| match never {}),
+    };
     let cpu = before.since();
     stop.cancel();
     for worker in working {
         worker.await.context("a worker panicked")??;
     }
-    let (ingested, derived) = ran?;
+    let (ingested, cpu_ingested, derived) = ran?;
+    let full_bytes = at_rest(world, plan).await?;
     let census = world.parts.store.worker().census(world.tenant).await?;
     Ok(Outcome {
         samples,
@@ -164,7 +180,11 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
         derived,
         census,
         meter: world.parts.meter.clone(),
+        cpu_ingested,
         cpu,
+        bytes_at_rest: full_bytes
+            .zip(empty_bytes)
+            .map(|(full, empty)| full.saturating_sub(empty)),
         reference,
     })
 }
@@ -222,36 +242,53 @@ pub(super) fn interleave(vehicles: Vec<Vec<Message>>) -> Vec<Message> {
 
 pub(super) fn batches_of(plan: &Plan, number: usize, insured: &Insured, start: EventTime) -> Result<Vec<Message>> {
     let mut car = Car::new(plan.seed, number as u64);
-    let given: Arc<str> = format!("vehicle-{number}").into();
     let mut messages = Vec::new();
     let mut begins = start;
     for trip in 0..plan.trips {
         let samples = car.trip(begins, plan.trip_s);
         begins = begins + TimeDelta::seconds(i64::from(plan.trip_s)) + BETWEEN;
         for (place, samples) in samples.chunks(plan.batch).enumerate() {
-            let batch = Batch {
-                batch_id: BatchId::parse(format!("{given}-{trip}-{place}"))?,
-                vehicle: given.to_string(),
-                device: None,
-                driver: None,
-                accel_frame: AccelFrame::Vehicle,
-                gravity: Gravity::Included,
-                samples: samples.to_vec(),
-                impacts: Vec::new(),
-            };
-            messages.push(Message {
-                vehicle: insured.vehicle,
-                given: given.clone(),
-                content_type: plan.format.content_type(),
-                payload: match plan.format {
-                    Format::Json => json(&batch)?,
-                    Format::Protobuf => batch.to_protobuf(),
-                },
-                samples: samples.len() as u64,
-            });
+            let id = format!("{}-{trip}-{place}", name_of(number));
+            messages.push(message(insured, number, id, samples, plan.format)?);
         }
     }
     Ok(messages)
+}
+
+/// What a fleet's vehicle of this number is called.
+fn name_of(number: usize) -> String {
+    format!("vehicle-{number}")
+}
+
+/// A batch of a fleet's vehicle.
+pub(super) fn message(
+    insured: &Insured,
+    number: usize,
+    batch_id: String,
+    samples: &[Sample],
+    format: Format,
+) -> Result<Message> {
+    let given = name_of(number);
+    let batch = Batch {
+        batch_id: BatchId::parse(batch_id)?,
+        vehicle: given.clone(),
+        device: None,
+        driver: None,
+        accel_frame: AccelFrame::Vehicle,
+        gravity: Gravity::Included,
+        samples: samples.to_vec(),
+        impacts: Vec::new(),
+    };
+    Ok(Message {
+        vehicle: insured.vehicle,
+        given: given.into(),
+        content_type: format.content_type(),
+        payload: match format {
+            Format::Json => json(&batch)?,
+            Format::Protobuf => batch.to_protobuf(),
+        },
+        samples: samples.len() as u64,
+    })
 }
 
 /// As a device writes it.
@@ -294,14 +331,26 @@ async fn publish_all(world: &World, plan: &Plan, lanes: Vec<Vec<Message>>, since
     Ok(())
 }
 
-/// Waits until all of it is committed, then until it is derived.
-async fn finished(world: &World, batches: u64, since: Instant) -> Result<(Duration, Duration)> {
+/// The size of the database, if it is asked for.
+async fn at_rest(world: &World, plan: &Plan) -> Result<Option<u64>> {
+    match plan.size {
+        true => Ok(Some(world.scratch.bytes_at_rest().await?)),
+        false => Ok(None),
+    }
+}
+
+/// Waits until all of it is committed, then until it is derived; tells the times of both, and the processor time of the first.
+async fn finished(
+    world: &World,
+    batches: u64,
+    (since, before): (Instant, &Cpu),
+) -> Result<(Duration, Spent, Duration)> {
     let meter = &world.parts.meter;
     progresses(|| async { Ok(batches.saturating_sub(meter.commit_us.count())) }).await?;
-    let ingested = since.elapsed();
+    let (ingested, cpu) = (since.elapsed(), before.since());
     let worker = world.parts.store.worker();
     progresses(|| async { Ok(worker.dirty_left(world.tenant).await?) }).await?;
-    Ok((ingested, since.elapsed()))
+    Ok((ingested, cpu, since.elapsed()))
 }
 
 /// Waits until nothing is left; fails when that no longer changes.
@@ -415,7 +464,7 @@ async fn reference(world: &World, plan: &Plan, lanes: &[Vec<Message>]) -> Result
         consumer.await??;
     }
     let rows = table.count().await?;
-    table.close().await;
+    table.end().await?;
     queue.delete().await?;
     queue.close().await;
     Ok(Reference { took, rows })

@@ -133,6 +133,7 @@ fn driven(
         publishers: 1,
         queue_full: false,
         format: Format::Json,
+        size: false,
     };
     let of_each = fleet
         .iter()

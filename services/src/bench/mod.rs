@@ -10,4 +10,5 @@ pub mod load;
 pub mod reads;
 pub mod scoring;
 pub mod served;
+pub mod soak;
 pub mod world;

@@ -1,6 +1,6 @@
 //! A database, queues and an insured fleet that only one benchmark knows.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use chrono::NaiveDate;
@@ -14,6 +14,7 @@ use odograph_domain::{
 };
 use odograph_ingest::rabbit::RabbitQueue;
 use odograph_store::{NewDriver, NewPolicy, NewTenant, NewVehicle, Scratch, TenantStore};
+use tokio::time::sleep;
 
 use crate::{
     config::Config,
@@ -83,11 +84,25 @@ impl World {
         let store = self.parts.store.tenant(self.tenant);
         let plan = plan::named_or_example(&store, "standard").await?;
         let starts_on = Month::of(first_day).first_day();
-        stream::iter(0..vehicles)
+        let insured = stream::iter(0..vehicles)
             .map(|number| insure(&store, &plan, number, starts_on))
             .buffered(AT_ONCE)
-            .try_collect()
-            .await
+            .try_collect();
+        tokio::select! {
+            insured = insured => insured,
+            kept = self.kept_analyzed() => kept.map(|never| match never {}),
+        }
+    }
+
+    /// Keeps the statistics as fresh as autovacuum would, which on a server that is young or has it turned off does not come in
+    /// time: until then plans are made for empty tables. Never returns but with an error.
+    pub async fn kept_analyzed(&self) -> Result<Infallible> {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            sleep(pause).await;
+            self.scratch.refresh_statistics().await?;
+            pause = (2 * pause).min(Duration::from_secs(60));
+        }
     }
 
     /// Batches that the queue holds, whatever they travel in. Takes them all: nobody may be working on it.

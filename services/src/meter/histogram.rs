@@ -62,6 +62,27 @@ impl Histogram {
         0
     }
 
+    /// As it is now.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(|count| AtomicU64::new(count.load(Ordering::Relaxed)))
+                .collect(),
+        )
+    }
+
+    /// What has come since `before` was copied.
+    #[must_use]
+    pub fn less(&self, before: &Self) -> Self {
+        let since = |(now, before): (&AtomicU64, &AtomicU64)| {
+            let (now, before) = (now.load(Ordering::Relaxed), before.load(Ordering::Relaxed));
+            AtomicU64::new(now.saturating_sub(before))
+        };
+        Self(self.0.iter().zip(&before.0).map(since).collect())
+    }
+
     pub fn max(&self) -> u64 {
         self.quantile(1.0)
     }
