@@ -158,13 +158,17 @@ fn noise_of_bends(mut bends: Vec<f64>) -> f64 {
     *median * NORMAL_OF_MEDIAN / (6.0_f64.sqrt() / 2.0)
 }
 
+/// Variance of position, covariance of position and velocity, variance of velocity.
+type Covariance = [f64; 3];
+/// What of the differences of position and velocity goes into each: two rows.
+type SmootherGain = [f64; 4];
+
 /// State of the filter at a fix: position and velocity of each axis, and the covariance, which the axes share.
 #[derive(Debug, Clone, Copy)]
 struct State {
     position: [f64; 2],
     velocity: [f64; 2],
-    /// Variance of position, covariance, variance of velocity.
-    p: [f64; 3],
+    p: Covariance,
 }
 
 /// Constant-velocity Kalman filter forward, Rauch–Tung–Striebel pass back, both axes at once.
@@ -223,9 +227,9 @@ impl<Q: PartialEq + Copy, A: Copy> Last<Q, A> {
 /// The motion model and what it came to last.
 #[derive(Debug, Default)]
 struct Model {
-    predicted: Last<([f64; 3], f64), [f64; 3]>,
-    updated: Last<[f64; 3], ([f64; 2], [f64; 3])>,
-    looked_back: Last<([f64; 3], [f64; 3], f64), Option<[f64; 4]>>,
+    predicted: Last<(Covariance, f64), Covariance>,
+    updated: Last<Covariance, ([f64; 2], Covariance)>,
+    looked_back: Last<(Covariance, Covariance, f64), Option<SmootherGain>>,
 }
 
 impl Model {
