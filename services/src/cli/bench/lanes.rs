@@ -24,7 +24,7 @@ pub(in crate::cli) struct Lanes {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
     /// Vehicles in the backfill, 1,800 samples each.
-    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     bulk_vehicles: u32,
     /// Samples in a batch of the backfill.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
