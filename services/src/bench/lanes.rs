@@ -9,9 +9,13 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use odograph_domain::{
     envelope::{Envelope, Lane},
+    id::TenantId,
     time::EventTime,
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -83,7 +87,7 @@ pub async fn run(world: &World, plan: &Plan) -> Result<Outcome> {
     let bulk_samples = bulk.iter().map(|message| message.samples).sum();
     eprintln!("{phase} live batches, beside a backfill of {bulk_samples} samples …");
     let beside = world.parts.clone().measured_anew();
-    publish(&beside, world, Lane::Bulk, &bulk).await?;
+    publish(&beside, world.tenant, Lane::Bulk, &bulk).await?;
     let since = Instant::now();
     let working = start_workers(&beside, plan.workers);
     send_live(&beside, world, plan, &live[phase..2 * phase]).await?;
@@ -166,26 +170,31 @@ impl Working {
     }
 }
 
-/// Sends at an even rate, one in [`URGENT`] by the urgent lane.
+/// Sends at an even rate, one in [`URGENT`] by the urgent lane; each when it is due, whether those before are confirmed or not.
 async fn send_live(parts: &Parts, world: &World, plan: &Plan, messages: &[Message]) -> Result<()> {
     // Until the partitions are held nothing would be measured but the wait for them.
     sleep(Duration::from_secs(1)).await;
     let since = Instant::now();
+    let mut sending = JoinSet::new();
     for (place, message) in messages.iter().enumerate() {
         let due = Duration::from_secs_f64(place as f64 / plan.rate);
         sleep(due.saturating_sub(since.elapsed())).await;
         let lane = if place % URGENT == 0 { Lane::Urgent } else { Lane::Live };
-        publish(parts, world, lane, std::slice::from_ref(message)).await?;
+        let (parts, tenant, message) = (parts.clone(), world.tenant, message.clone());
+        sending.spawn(async move { publish(&parts, tenant, lane, &[message]).await });
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent.context("a sender panicked")??;
     }
     Ok(())
 }
 
-async fn publish(parts: &Parts, world: &World, lane: Lane, messages: &[Message]) -> Result<()> {
+async fn publish(parts: &Parts, tenant: TenantId, lane: Lane, messages: &[Message]) -> Result<()> {
     for some in messages.chunks(TOGETHER) {
         let envelopes: Vec<Envelope> = some
             .iter()
             .map(|message| {
-                let mut envelope = envelope(parts, world.tenant, message);
+                let mut envelope = envelope(parts, tenant, message);
                 envelope.header.lane = lane;
                 envelope
             })
