@@ -9,7 +9,7 @@ mod scoring;
 mod soak;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use self::{
     encodings::Encodings, http::Http, ingest::Ingest, lanes::Lanes, reads::Reads, scoring::Scoring, soak::Soak,
@@ -49,10 +49,25 @@ impl Bench {
     }
 }
 
-/// The broker of the command line, if one is given there.
-fn through(config: &mut Config, queue_url: Option<&str>) {
-    if let Some(url) = queue_url {
-        url.clone_into(&mut config.queue.url);
+/// What a benchmark is made with that has a database and queues of its own.
+#[derive(Debug, Args)]
+struct Made {
+    /// Broker, instead of queue.url.
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave the database behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Made {
+    /// The broker of the command line, if one is given there.
+    fn through(&self, config: &mut Config) {
+        if let Some(url) = &self.queue_url {
+            config.queue.url.clone_from(url);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{own_address, through};
+use super::{Made, own_address};
 use crate::{
     bench::{door, ingest::Format, world::World},
     config::Config,
@@ -24,29 +24,23 @@ pub(in crate::cli) struct Http {
     /// Connections side by side, each with one request at a time.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Broker, instead of queue.url.
-    #[arg(long, value_name = "URL")]
-    queue_url: Option<String>,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Leave the database behind.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 impl Http {
     pub(super) async fn run(self, mut config: Config) -> Result<()> {
-        through(&mut config, self.queue_url.as_deref());
+        self.made.through(&mut config);
         let keys = own_address(&mut config)?;
         let plan = door::Plan {
-            seed: self.seed,
+            seed: self.made.seed,
             vehicles: self.vehicles as usize,
             requests: self.requests as usize,
             batch: self.batch as usize,
             connections: self.connections as usize,
             format: self.format,
         };
-        let world = World::make(config, self.keep).await?;
+        let world = World::make(config, self.made.keep).await?;
         let ran = door::run(&world, &plan).await;
         world.end().await?;
         drop(keys);

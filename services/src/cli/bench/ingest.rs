@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{super::table, through};
+use super::{super::table, Made};
 use crate::{
     bench::{
         ingest::{self, Format},
@@ -46,25 +46,19 @@ pub(in crate::cli) struct Ingest {
     /// Partitions, instead of queue.partitions.
     #[arg(long)]
     partitions: Option<u16>,
-    /// Broker, instead of queue.url.
-    #[arg(long, value_name = "URL")]
-    queue_url: Option<String>,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Show what a car-day of 2,400 samples takes in the database, once all is derived and compacted.
     #[arg(long)]
     size: bool,
     /// Show where the workers' time went.
     #[arg(long)]
     profile: bool,
-    /// Leave the database behind.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 impl Ingest {
     pub(super) async fn run(self, mut config: Config) -> Result<()> {
-        through(&mut config, self.queue_url.as_deref());
+        self.made.through(&mut config);
         if let Some(partitions) = self.partitions {
             config.queue.partitions = partitions;
         }
@@ -73,7 +67,7 @@ impl Ingest {
             "the benchmark goes through RabbitMQ: give --queue-url or queue.url"
         );
         let plan = ingest::Plan {
-            seed: self.seed,
+            seed: self.made.seed,
             vehicles: self.vehicles as usize,
             trips: self.trips,
             trip_s: self.seconds,
@@ -86,7 +80,7 @@ impl Ingest {
             format: self.format,
             size: self.size,
         };
-        let world = World::make(config, self.keep).await?;
+        let world = World::make(config, self.made.keep).await?;
         let ran = ingest::run(&world, &plan).await;
         world.end().await?;
         let outcome = ran?;

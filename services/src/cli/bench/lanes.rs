@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use odograph_domain::envelope::Lane;
 
-use super::{super::table, through};
+use super::{super::table, Made};
 use crate::{
     bench::{lanes, world::World},
     config::Config,
@@ -31,22 +31,16 @@ pub(in crate::cli) struct Lanes {
     bulk_batch: u32,
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// Broker, instead of queue.url.
-    #[arg(long, value_name = "URL")]
-    queue_url: Option<String>,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Leave the database behind.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 impl Lanes {
     pub(super) async fn run(self, mut config: Config) -> Result<()> {
-        through(&mut config, self.queue_url.as_deref());
+        self.made.through(&mut config);
         anyhow::ensure!(self.rate > 0.0, "--rate: wanted more than 0, got {}", self.rate);
         let plan = lanes::Plan {
-            seed: self.seed,
+            seed: self.made.seed,
             live_vehicles: self.vehicles as usize,
             rate: self.rate,
             lasts: Duration::from_secs(u64::from(self.seconds)),
@@ -54,7 +48,7 @@ impl Lanes {
             bulk_batch: self.bulk_batch as usize,
             workers: self.workers as usize,
         };
-        let world = World::make(config, self.keep).await?;
+        let world = World::make(config, self.made.keep).await?;
         let ran = lanes::run(&world, &plan).await;
         world.end().await?;
         let outcome = ran?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{super::table, through};
+use super::{super::table, Made};
 use crate::{
     bench::{
         ingest::Format,
@@ -41,19 +41,13 @@ pub(in crate::cli) struct Soak {
     /// Workers in this process; their partitions are worked on side by side.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// Broker, instead of queue.url.
-    #[arg(long, value_name = "URL")]
-    queue_url: Option<String>,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Leave the database behind.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 impl Soak {
     pub(super) async fn run(self, mut config: Config) -> Result<()> {
-        through(&mut config, self.queue_url.as_deref());
+        self.made.through(&mut config);
         ensure!(
             !config.queue.url.is_empty(),
             "the benchmark goes through RabbitMQ: give --queue-url or queue.url"
@@ -65,7 +59,7 @@ impl Soak {
             self.drives
         );
         let plan = soak::Plan {
-            seed: self.seed,
+            seed: self.made.seed,
             vehicles: self.vehicles as usize,
             minutes: self.minutes,
             every_s: self.every,
@@ -94,7 +88,7 @@ impl Soak {
             "RSS MiB",
             "database MB"
         );
-        let world = World::make(config, self.keep).await?;
+        let world = World::make(config, self.made.keep).await?;
         let ran = soak::run(&world, &plan, show).await;
         world.end().await?;
         let outcome = ran?;
